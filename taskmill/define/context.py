@@ -1,0 +1,142 @@
+"""What a running handler can see and do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from logging import LoggerAdapter
+from typing import TYPE_CHECKING, Any, Generic, Protocol, final
+
+from typing_extensions import TypeVar, TypeVarTuple, Unpack
+
+from taskmill.define.task import DomainKey, Task
+from taskmill.model.options import SubmitOptions
+from taskmill.model.outcomes import Submitted
+from taskmill.model.record import TaskId, TaskRecord
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from taskmill.handle import DomainHandle
+
+D = TypeVar("D", bound=DomainKey)
+D2 = TypeVar("D2", bound=DomainKey)
+R = TypeVar("R")
+S = TypeVar("S")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Workplace(Protocol):
+    """What a context needs of the attempt it belongs to."""
+
+    @property
+    def record(self) -> TaskRecord: ...
+    @property
+    def fence(self) -> int: ...
+    @property
+    def deadline(self) -> datetime | None: ...
+    @property
+    def is_stopping(self) -> bool: ...
+    @property
+    def log(self) -> LoggerAdapter[Logger]: ...
+    def state(self, of: type[S]) -> S: ...
+    def handle(self, key: type[D2]) -> DomainHandle[D2]: ...
+    def find_handle(self, key: type[D2]) -> DomainHandle[D2] | None: ...
+    def progress(self, fraction: float, message: str | None) -> None: ...
+    def check(self) -> None: ...
+    async def spawn(
+        self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
+    ) -> list[Submitted[Any]]: ...
+    async def run_in_thread(self, function: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T: ...
+
+
+@final
+class Context(Generic[D]):
+    """One attempt at one task, as its handler sees it.
+
+    Plain functions run in a thread: there `state`, `progress`, `progress_of`, `cancelled`,
+    `check` and `log` work; what is awaited does not.
+    """
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._workplace = workplace
+
+    @property
+    def id(self) -> TaskId:
+        """The task's id."""
+        return self._workplace.record.id
+
+    @property
+    def record(self) -> TaskRecord:
+        """The task as its claim left it."""
+        return self._workplace.record
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, counted from 1; interruptions do not count."""
+        return self._workplace.record.attempt
+
+    @property
+    def fence(self) -> int:
+        """A number that only grows: a later run of any task of this store has a higher one.
+
+        Hand it to systems that can refuse writes with a lower number than they have seen.
+        """
+        return self._workplace.fence
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the timeout ends this run; None without a timeout."""
+        return self._workplace.deadline
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this handler is to stop; safe from threads."""
+        return self._workplace.is_stopping
+
+    @property
+    def log(self) -> LoggerAdapter[Logger]:
+        """A logger that says which task speaks."""
+        return self._workplace.log
+
+    def check(self) -> None:
+        """Raise `Stopped` if this handler is to stop; safe from threads."""
+        self._workplace.check()
+
+    def state(self, of: type[S]) -> S:
+        """The state of type ``of``: the domain's, else the scheduler's; else MissingStateError."""
+        return self._workplace.state(of)
+
+    def domain(self, key: type[D2]) -> DomainHandle[D2]:
+        """The handle of any domain on this scheduler; UnknownDomainError if it is not there."""
+        return self._workplace.handle(key)
+
+    def find_domain(self, key: type[D2]) -> DomainHandle[D2] | None:
+        """The handle of a domain that may not be on this scheduler."""
+        return self._workplace.find_handle(key)
+
+    async def spawn(self, task: Task[D, R], **options: Unpack[SubmitOptions]) -> Submitted[R]:
+        """Submit a child of this task; it takes over this task's tags where it sets none."""
+        [submitted] = await self._workplace.spawn([task], options)
+        return submitted
+
+    async def spawn_many(
+        self, tasks: Iterable[Task[D, Any]], **options: Unpack[SubmitOptions]
+    ) -> list[Submitted[Any]]:
+        """Submit children of this task, all or none."""
+        return await self._workplace.spawn(tasks, options)
+
+    def progress(self, fraction: float, message: str | None = None) -> None:
+        """Report how far this handler is, from 0 to 1; what lies outside is cut. Safe from threads."""
+        self._workplace.progress(fraction, message)
+
+    def progress_of(self, done: float, total: float, message: str | None = None) -> None:
+        """Report ``done`` of ``total``; a total of zero is all done. Safe from threads."""
+        self._workplace.progress(done / total if total else 1.0, message)
+
+    async def run_in_thread(
+        self, function: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    ) -> T:
+        """Run a blocking function in a thread and wait for it, also when this handler is stopped."""
+        return await self._workplace.run_in_thread(function, *args)

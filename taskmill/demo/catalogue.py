@@ -1,0 +1,269 @@
+"""What is known about files: the demo's own table, beside the task database; all its SQL is here.
+
+A row outlives the run that wrote it, and with it the file's digest, as long as size and
+modification time stay the same. Each run has an id of its own and marks what it sees with it: an
+answer is made from the rows that bear the run's mark and from nothing else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, NamedTuple, Self, final
+
+import attrs
+
+from taskmill.demo.paths import inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    path BLOB PRIMARY KEY,
+    run INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns TEXT NOT NULL,  -- text, because a time after the year 2262 does not fit 64 bits
+    inode TEXT NOT NULL,     -- device:number
+    digest BLOB
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS directories (
+    path BLOB PRIMARY KEY,
+    run INTEGER NOT NULL,
+    symlinks INTEGER NOT NULL,
+    specials INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS problems (
+    path BLOB PRIMARY KEY,
+    run INTEGER NOT NULL,
+    problem TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+SEE_FILE = """
+INSERT INTO files (run, path, size, mtime_ns, inode) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (path) DO UPDATE SET
+    run = excluded.run, size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,
+    digest = CASE WHEN size = excluded.size AND mtime_ns = excluded.mtime_ns THEN digest END
+"""
+SEE_DIRECTORY = (
+    "INSERT OR REPLACE INTO directories (run, path, symlinks, specials) VALUES (?, ?, ?, ?)"
+)
+SEE_PROBLEM = "INSERT OR REPLACE INTO problems (run, path, problem) VALUES (?, ?, ?)"
+FORGET_FILES = "DELETE FROM files WHERE path >= :first AND path < :after AND run <> :run"
+FORGET_DIRECTORIES = "DELETE FROM directories WHERE run <> :run"
+FORGET_PROBLEMS = "DELETE FROM problems WHERE run <> :run"
+HAS_DIGEST = """
+SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND digest IS NOT NULL
+"""
+SAVE_DIGEST = "UPDATE files SET digest = ? WHERE path = ? AND size = ? AND mtime_ns = ?"
+CANDIDATES = """
+SELECT path, size, mtime_ns, inode FROM files
+WHERE run = :run AND digest IS NULL AND size IN (
+    SELECT size FROM files WHERE run = :run AND size > 0 GROUP BY size HAVING count(*) > 1)
+ORDER BY path
+"""
+DUPLICATES = """
+SELECT digest, size, path, inode FROM files
+WHERE run = :run AND size > 0 AND digest IN (
+    SELECT digest FROM files WHERE run = :run AND digest IS NOT NULL
+    GROUP BY digest HAVING count(*) > 1)
+ORDER BY digest, path
+"""
+PROBLEMS = "SELECT path, problem FROM problems WHERE run = :run ORDER BY path"
+FILE_TOTALS = """
+SELECT count(*), coalesce(sum(size), 0), count(*) - count(DISTINCT inode) FROM files WHERE run = :run
+"""
+DIRECTORY_TOTALS = """
+SELECT count(*), coalesce(sum(symlinks), 0), coalesce(sum(specials), 0)
+FROM directories WHERE run = :run
+"""
+
+
+@attrs.frozen
+class Run:
+    """One run over one tree. ``root`` is absolute and without symlinks."""
+
+    root: bytes
+    id: int = attrs.field(factory=lambda: secrets.randbits(48))
+    """Drawn, not counted: a deleted catalogue must not give an old run's id to a new one."""
+
+
+class SeenFile(NamedTuple):
+    """A regular file as it was when it was listed."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    inode: str
+
+
+class Problem(NamedTuple):
+    """A file or directory that could not be read."""
+
+    path: bytes
+    problem: str
+
+
+@attrs.frozen(kw_only=True)
+class Listing:
+    """What is in one directory."""
+
+    files: Sequence[SeenFile] = ()
+    subdirectories: Sequence[bytes] = ()
+    problems: Sequence[Problem] = ()
+    symlinks: int = 0
+    specials: int = 0
+    """Pipes, sockets, devices: never opened."""
+
+
+@attrs.frozen(kw_only=True)
+class DuplicateGroup:
+    """Files with the same content."""
+
+    sha256: str
+    size: int
+    paths: Sequence[bytes]
+    """Sorted."""
+    inodes: int
+    """Fewer than the paths where some of them are hard links to one file."""
+
+    @property
+    def wasted(self) -> int:
+        """The bytes that deleting all copies but one would free."""
+        return self.size * (self.inodes - 1)
+
+
+@attrs.frozen(kw_only=True)
+class Counts:
+    """How much a run has seen."""
+
+    files: int
+    bytes: int
+    hard_links: int
+    """Files that are a further name of one already counted."""
+    directories: int
+    symlinks: int
+    specials: int
+
+
+@final
+class Catalogue:
+    """The table, behind one connection and a lock, so that every thread may use it.
+
+    Each call is one transaction. A call that returned survives the death of the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection = _connect(path)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.executescript(SCHEMA)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def record_listing(self, run: Run, directory: bytes, listing: Listing) -> None:
+        """Mark what a directory holds as seen; a changed file loses its digest."""
+        with self._lock, self._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                SEE_DIRECTORY, (run.id, directory, listing.symlinks, listing.specials)
+            )
+            connection.executemany(
+                SEE_FILE,
+                (
+                    (run.id, path, size, str(mtime_ns), inode)
+                    for path, size, mtime_ns, inode in listing.files
+                ),
+            )
+            connection.executemany(SEE_PROBLEM, ((run.id, *each) for each in listing.problems))
+
+    def record_problem(self, run: Run, problem: Problem) -> None:
+        """Note that a file could not be read."""
+        with self._lock:
+            self._connection.execute(SEE_PROBLEM, (run.id, *problem))
+
+    def forget_unseen(self, run: Run) -> None:
+        """Drop files under the run's root that it has not seen; call when the listing is whole."""
+        first = inside(run.root)
+        bounds = {"run": run.id, "first": first, "after": first[:-1] + b"0"}  # "0" follows "/"
+        with self._lock, self._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(FORGET_FILES, bounds)
+            connection.execute(FORGET_DIRECTORIES, bounds)
+            connection.execute(FORGET_PROBLEMS, bounds)
+
+    def has_digest(self, path: bytes, size: int, mtime_ns: int) -> bool:
+        """Whether the content of this version of the file is known."""
+        with self._lock:
+            row = self._connection.execute(HAS_DIGEST, (path, size, str(mtime_ns))).fetchone()
+        return row is not None
+
+    def save_digest(self, path: bytes, size: int, mtime_ns: int, digest: bytes) -> None:
+        """Note the content of this version; nothing happens if another one was seen meanwhile."""
+        with self._lock:
+            self._connection.execute(SAVE_DIGEST, (digest, path, size, str(mtime_ns)))
+
+    def candidates(self, run: Run, count: int) -> Iterator[list[SeenFile]]:
+        """Files whose content must be read because another has their size, ``count`` at a time."""
+        reader = _connect(self._path)  # its own snapshot: digests are written while this goes on
+        try:
+            rows = reader.execute(CANDIDATES, {"run": run.id})
+            while chunk := rows.fetchmany(count):
+                yield [SeenFile(path, size, int(time), inode) for path, size, time, inode in chunk]
+        finally:
+            reader.close()
+
+    def duplicates(self, run: Run) -> list[DuplicateGroup]:
+        """The answer: biggest waste first, and in an order that is the same each time."""
+        with self._lock:
+            rows = self._connection.execute(DUPLICATES, {"run": run.id}).fetchall()
+        groups = [_group(digest, rows) for digest, rows in itertools.groupby(rows, lambda r: r[0])]
+        return sorted(groups, key=lambda group: (-group.wasted, -group.size, group.sha256))
+
+    def problems(self, run: Run) -> list[Problem]:
+        """What could not be read, by path."""
+        with self._lock:
+            rows = self._connection.execute(PROBLEMS, {"run": run.id}).fetchall()
+        return [Problem(*row) for row in rows]
+
+    def counts(self, run: Run) -> Counts:
+        """How much the run has seen."""
+        with self._lock:
+            files, size, hard_links = self._connection.execute(
+                FILE_TOTALS, {"run": run.id}
+            ).fetchone()
+            directories, symlinks, specials = self._connection.execute(
+                DIRECTORY_TOTALS, {"run": run.id}
+            ).fetchone()
+        return Counts(
+            files=files,
+            bytes=size,
+            hard_links=hard_links,
+            directories=directories,
+            symlinks=symlinks,
+            specials=specials,
+        )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def _group(digest: bytes, rows: Iterable[tuple[bytes, int, bytes, str]]) -> DuplicateGroup:
+    members = list(rows)
+    return DuplicateGroup(
+        sha256=digest.hex(),
+        size=members[0][1],
+        paths=[path for _, _, path, _ in members],
+        inodes=len({inode for _, _, _, inode in members}),
+    )

@@ -1,0 +1,151 @@
+"""Which files there are: a task for each directory, which submits one for each of its subdirectories."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, TypeVar
+
+import attrs
+from anyio import to_thread
+
+from taskmill import Context, Domain, DomainKey, Task
+from taskmill.demo.catalogue import Catalogue, Listing, Problem, Run, SeenFile
+from taskmill.demo.paths import inside, printable, reason
+from taskmill.demo.tally import Stage, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Set
+
+T = TypeVar("T")
+
+CHUNK = 1_000
+"""Tasks submitted in one transaction."""
+
+# O_NOFOLLOW: a directory that was swapped for a symlink since it was listed is not entered.
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@attrs.frozen
+class ScanConfig:
+    """``ignored``: absolute paths that are passed over as if they were not there."""
+
+    ignored: Set[bytes] = frozenset()
+
+
+class Scanning(DomainKey, name="scan"):
+    """Listing directories."""
+
+
+class ListDirectory(Task[Scanning], name="directory"):
+    """List one directory. A path is bytes: a file name need not be text."""
+
+    run: int
+    path: bytes
+
+    def task_label(self) -> str:
+        return printable(self.path)
+
+
+def scan_domain(config: ScanConfig) -> Domain[Scanning]:
+    """The domain. It needs `Catalogue`, `Run` and `Tally` as state of the scheduler."""
+    return Domain(Scanning, handlers=[list_directory], state=[config])
+
+
+@ListDirectory.handler
+async def list_directory(task: ListDirectory, ctx: Context[Scanning]) -> None:
+    """Record what the directory holds, then submit its subdirectories.
+
+    A task left in the queue by an earlier run does nothing: this run lists everything anew.
+    Whatever is done twice after a failure is the same the second time.
+    """
+    run, tally = ctx.state(Run), ctx.state(Tally)
+    if task.run != run.id:
+        return
+    listing = await to_thread.run_sync(
+        _listed, task.path, run, ctx.state(Catalogue), ctx.state(ScanConfig)
+    )
+    tally.saw(len(listing.files), sum(file.size for file in listing.files))
+    tally.failed(len(listing.problems))
+    tally.expect(Stage.SCAN, len(listing.subdirectories))
+    for paths in chunks(listing.subdirectories, CHUNK):
+        await ctx.spawn_many([ListDirectory(run=run.id, path=path) for path in paths])
+    tally.ended(Stage.SCAN)
+
+
+def read_directory(path: bytes, ignored: Set[bytes] = frozenset()) -> Listing:
+    """What is in the directory ``path``. What cannot be read is among the listing's problems."""
+    contents = _Contents(path)
+    try:
+        descriptor = os.open(path, OPEN_DIRECTORY)
+    except OSError as error:
+        return Listing(problems=[Problem(path, reason(error))])
+    try:
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                entry_path = inside(path) + os.fsencode(entry.name)
+                if entry_path not in ignored:
+                    contents.add(entry_path, entry)
+    except OSError as error:
+        contents.problems.append(Problem(path, reason(error)))
+    finally:
+        os.close(descriptor)
+    return contents.listing()
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """``items`` in lists of ``size``, the last one shorter."""
+    chunk: list[T] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _listed(path: bytes, run: Run, catalogue: Catalogue, config: ScanConfig) -> Listing:
+    listing = read_directory(path, config.ignored)
+    catalogue.record_listing(run, path, listing)
+    return listing
+
+
+class _Contents:
+    """A listing while it is read."""
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+        self.files: list[SeenFile] = []
+        self.subdirectories: list[bytes] = []
+        self.problems: list[Problem] = []
+        self.symlinks = self.specials = 0
+
+    def add(self, path: bytes, entry: os.DirEntry[str]) -> None:
+        """Put an entry where it belongs; symlinks are never followed."""
+        try:
+            if entry.is_symlink():
+                self.symlinks += 1
+            elif entry.is_dir(follow_symlinks=False):
+                self.subdirectories.append(path)
+            else:
+                self._add_file(path, entry.stat(follow_symlinks=False))
+        except OSError as error:
+            self.problems.append(Problem(path, reason(error)))
+
+    def _add_file(self, path: bytes, found: os.stat_result) -> None:
+        if stat.S_ISREG(found.st_mode):
+            inode = f"{found.st_dev}:{found.st_ino}"
+            self.files.append(SeenFile(path, found.st_size, found.st_mtime_ns, inode))
+        else:
+            self.specials += 1
+
+    def listing(self) -> Listing:
+        """All of it."""
+        return Listing(
+            files=self.files,
+            subdirectories=self.subdirectories,
+            problems=self.problems,
+            symlinks=self.symlinks,
+            specials=self.specials,
+        )

@@ -1,0 +1,94 @@
+"""How a run ends: with an answer, by a signal, or because it cannot go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from typing import TYPE_CHECKING, TypeAlias, final
+
+import attrs
+from anyio import CancelScope, create_task_group, open_signal_receiver
+
+from taskmill import StoreError, TaskFailed
+from taskmill.demo.app import Found, Settings, find_duplicates
+from taskmill.demo.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from taskmill.demo.tally import Tally
+
+
+@attrs.frozen
+class Interrupted:
+    """A signal ended the run; the next one goes on from there."""
+
+    signal: signal.Signals
+
+
+@attrs.frozen
+class Refused:
+    """The run cannot go on, and why."""
+
+    message: str
+
+
+Outcome: TypeAlias = Found | Interrupted | Refused
+
+
+async def attend(
+    settings: Settings, tally: Tally, follow: Callable[[], Awaitable[None]]
+) -> Outcome:
+    """Run the demo, with ``follow`` beside it until it ends.
+
+    The first SIGINT or SIGTERM ends the run in order. A second one ends the process at once,
+    which loses nothing either.
+    """
+    signals = _Signals()
+    outcome: Outcome | None = None
+    try:
+        async with create_task_group() as group:
+            group.start_soon(signals.watch)
+            with signals.stops:
+                outcome = await _followed(settings, tally, follow)
+            group.cancel_scope.cancel()
+    except* (StoreError, TaskFailed) as errors:
+        outcome = Refused(str(_first(errors)))
+    except* sqlite3.Error as errors:
+        outcome = Refused(f"cannot use {settings.own.catalogue}: {_first(errors)}")
+    return outcome or Interrupted(signals.first)
+
+
+async def _followed(
+    settings: Settings, tally: Tally, follow: Callable[[], Awaitable[None]]
+) -> Found:
+    with Catalogue(settings.own.catalogue) as catalogue:
+        async with create_task_group() as group:
+            group.start_soon(follow)
+            found = await find_duplicates(settings, catalogue, tally)
+            group.cancel_scope.cancel()
+        return found
+
+
+@final
+class _Signals:
+    """What the first signal was, and the scope it cancels."""
+
+    def __init__(self) -> None:
+        self.stops = CancelScope()
+        self.first = signal.SIGINT
+
+    async def watch(self) -> None:
+        """Wait for signals until cancelled."""
+        with open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            async for number in received:
+                if self.stops.cancel_called:
+                    os._exit(128 + number)
+                self.first = number
+                self.stops.cancel()
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,1 @@
+"""What feeds the rules and carries out what they decide."""

@@ -1,0 +1,222 @@
+"""One run of one handler: from the claimed record to the result that is settled."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from logging import Logger, LoggerAdapter
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+from typing_extensions import TypeVarTuple, Unpack
+
+from taskmill.define.context import Context
+from taskmill.define.task import DomainKey, Task
+from taskmill.engine.clock import Clock
+from taskmill.engine.registry import Registration
+from taskmill.executors.base import Executor, Work
+from taskmill.model.changes import StopCause
+from taskmill.model.errors import PayloadError, PayloadTooLarge, Permanent, RetryAfter, Stopped
+from taskmill.model.options import SubmitOptions
+from taskmill.model.outcomes import Submitted
+from taskmill.model.record import ErrorRecord, TaskRecord
+from taskmill.rules.gates import Lane
+from taskmill.rules.options import AttemptOptions, attempt_options
+from taskmill.rules.retry import is_retryable, retry_delay
+from taskmill.rules.settle import Halted, Raised, Result, Returned
+
+if TYPE_CHECKING:
+    from taskmill.handle import DomainHandle
+
+D = TypeVar("D", bound=DomainKey)
+S = TypeVar("S")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+MAX_TRACEBACK = 16 * 1024
+MAX_MESSAGE = 4 * 1024
+
+
+class Surroundings(Protocol):
+    """What the handlers of one scheduler share, as far as an attempt passes it on."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def epoch(self) -> int: ...
+    def state(self, domain: str, of: type[S]) -> S: ...
+    def handle(self, key: type[D]) -> DomainHandle[D]: ...
+    def find_handle(self, key: type[D]) -> DomainHandle[D] | None: ...
+    def progressed(self, attempt: Attempt, fraction: float, message: str | None) -> None: ...
+    async def spawn(
+        self, parent: TaskRecord, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
+    ) -> list[Submitted[Any]]: ...
+
+
+class Attempt:
+    """One run: what its handler's `Context` stands on, and how it is told to stop."""
+
+    def __init__(
+        self, surroundings: Surroundings, record: TaskRecord, registration: Registration, lane: Lane
+    ) -> None:
+        self._surroundings = surroundings
+        self.record = record
+        self.registration = registration
+        self.lane = lane
+        self.options: AttemptOptions = attempt_options(
+            registration.defaults, record.options, record.max_retries
+        )
+        self.task: object = None
+        self.result: object = None
+        self.cause: StopCause | None = None
+        self.has_ended = False
+        self._ended: anyio.Event | None = None
+        self._scope = anyio.CancelScope()
+
+    # --- how it runs ---
+
+    async def run(self, executor: Executor, jitter: Callable[[], float]) -> Result:
+        """Run the handler to its end; every way it can end is a value."""
+        codec = self.registration.codec
+        try:
+            self.task = codec.decode(self.record.payload)
+        except PayloadError as error:
+            return self._raised(error, jitter)
+        try:
+            with self._scope:
+                self.result = await self._call(executor)
+                return Returned(codec.encode_result(self.result))
+        except BaseException as error:  # noqa: BLE001 - around the user's handler
+            if anyio.get_current_task().has_pending_cancellation():
+                raise
+            return self._raised(error, jitter) if self.cause is None else self._halted(error, jitter)
+        return self._halted(None, jitter)
+
+    async def _call(self, executor: Executor) -> object:
+        handler = self.registration.handler
+        if handler is None:
+            raise Permanent(f"{self.record.type!r} has no handler here")
+        work = Work(
+            execute=handler.execute,
+            task=self.task,
+            context=Context[Any](self),
+            hold=self._surroundings.clock.hold,
+        )
+        return await executor.run(work)
+
+    def _halted(self, error: BaseException | None, jitter: Callable[[], float]) -> Result:
+        """The handler was told to stop and has, whatever it made of that."""
+        if self.cause is StopCause.TIMEOUT:
+            late = TimeoutError(f"ran for longer than its timeout of {self.options.timeout}")
+            late.__cause__ = error
+            return self._raised(late, jitter)
+        return Halted(self.cause or StopCause.SHUTDOWN)
+
+    def _raised(self, error: BaseException, jitter: Callable[[], float]) -> Raised:
+        policy = self.options.retry
+        if isinstance(error, PayloadError | PayloadTooLarge):
+            delay = None
+        elif isinstance(error, RetryAfter):
+            delay = error.delay
+        elif is_retryable(policy, error):
+            delay = retry_delay(policy, self.record.attempt, jitter=jitter())
+        else:
+            delay = None
+        return Raised(
+            error=describe(error),
+            max_retries=self.options.max_retries,
+            delay=delay,
+            dead_letter=policy.dead_letter,
+        )
+
+    # --- how it is stopped ---
+
+    def stop(self, cause: StopCause) -> None:
+        """Tell the handler to stop: async ones at their next await, threads when they look."""
+        if self.cause is None or cause is StopCause.CANCELLED:
+            self.cause = cause
+        self._scope.cancel()
+
+    def end(self) -> None:
+        """The handler has stopped."""
+        self.has_ended = True
+        if self._ended is not None:
+            self._ended.set()
+
+    async def ended(self) -> None:
+        """Wait until the handler has stopped."""
+        if not self.has_ended:
+            self._ended = self._ended or anyio.Event()
+            await self._ended.wait()
+
+    # --- what its context stands on ---
+
+    @property
+    def fence(self) -> int:
+        return self._surroundings.epoch << 32 | self.record.run
+
+    @property
+    def deadline(self) -> datetime | None:
+        started_at = self.record.started_at
+        if self.options.timeout is None or started_at is None:
+            return None
+        return started_at + self.options.timeout
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.cause is not None
+
+    @property
+    def log(self) -> LoggerAdapter[Logger]:
+        record = self.record
+        return LoggerAdapter(
+            logging.getLogger(f"taskmill.task.{record.type.replace('::', '.')}"),
+            {"task_id": record.id, "task_type": record.type, "attempt": record.attempt},
+        )
+
+    def check(self) -> None:
+        if self.cause is not None:
+            raise Stopped(f"task {self.record.id} is to stop: {self.cause.value}")
+
+    def state(self, of: type[S]) -> S:
+        return self._surroundings.state(self.record.domain, of)
+
+    def handle(self, key: type[D]) -> DomainHandle[D]:
+        return self._surroundings.handle(key)
+
+    def find_handle(self, key: type[D]) -> DomainHandle[D] | None:
+        return self._surroundings.find_handle(key)
+
+    def progress(self, fraction: float, message: str | None) -> None:
+        self._surroundings.progressed(self, min(max(fraction, 0.0), 1.0), message)
+
+    async def spawn(
+        self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
+    ) -> list[Submitted[Any]]:
+        return await self._surroundings.spawn(self.record, tasks, options)
+
+    async def run_in_thread(self, function: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+        with self._surroundings.clock.hold():
+            return await anyio.to_thread.run_sync(function, *args)
+
+
+def describe(error: BaseException) -> ErrorRecord:
+    """What is kept of an exception: its class, message and the end of its traceback, bounded."""
+    try:
+        message = str(error)
+    except Exception as broken:  # noqa: BLE001 - the user's __str__
+        message = f"<str() of this error raised {type(broken).__name__}>"
+    frames = "".join(traceback.format_exception(error, limit=-25))
+    return ErrorRecord(
+        type=f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
+        message=_storable(message)[:MAX_MESSAGE],
+        traceback=_storable(frames)[-MAX_TRACEBACK:],
+    )
+
+
+def _storable(text: str) -> str:
+    """``text`` with what UTF-8 cannot carry escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,257 @@
+"""What handles can ask for: submit, cancel, look up, wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import anyio
+
+from taskmill.define.task import Task
+from taskmill.engine.announce import header_of, load_of
+from taskmill.engine.clock import Clock
+from taskmill.engine.dispatcher import Dispatcher
+from taskmill.engine.endings import Endings
+from taskmill.engine.hub import Hub
+from taskmill.engine.registry import Registration, Registry
+from taskmill.engine.running import Running
+from taskmill.engine.writer import Writer
+from taskmill.model.changes import (
+    CancelTask,
+    Effect,
+    Ended,
+    NewTask,
+    Placed,
+    Refused,
+    Stopping,
+    Submit,
+)
+from taskmill.model.errors import (
+    InvalidState,
+    PayloadError,
+    TaskCancelled,
+    TaskFailed,
+    TaskmillError,
+    UnknownTaskError,
+)
+from taskmill.model.events import Cancelled, Enqueued, TaskHeader
+from taskmill.model.options import SubmitOptions
+from taskmill.model.outcomes import Submitted, SubmitOutcome
+from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.status import TaskStatus
+from taskmill.model.times import from_ms, to_ms
+from taskmill.rules.dedup import identity
+from taskmill.rules.options import placement
+from taskmill.store.base import Selection, Store
+
+
+class Control:
+    """The verbs of one open scheduler."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        registry: Registry,
+        writer: Writer,
+        dispatcher: Dispatcher,
+        running: Running,
+        hub: Hub,
+        endings: Endings,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._writer = writer
+        self._dispatcher = dispatcher
+        self._running = running
+        self._hub = hub
+        self._endings = endings
+        self._clock = clock
+
+    # --- submit ---
+
+    async def submit(
+        self, tasks: Iterable[Task[Any, Any]], call: SubmitOptions
+    ) -> list[Submitted[Any]]:
+        """Submit tasks, all or none; returns once they are durable."""
+        tasks = list(tasks)
+        now = self._clock.now()
+        prepared = tuple(self._prepare(tasks, index, call, now) for index in range(len(tasks)))
+        if not prepared:
+            return []
+        effect = await self._writer.apply(
+            Submit(prepared), partial(self._submitted, tasks, prepared)
+        )
+        if isinstance(effect, Refused):
+            raise InvalidState(effect.reason)
+        if not isinstance(effect, tuple):
+            raise TypeError(f"a submit cannot have the effect {effect!r}")
+        return [Submitted(id=placed.id, outcome=placed.outcome) for placed in effect]
+
+    async def spawn(
+        self, parent: TaskRecord, tasks: Iterable[Task[Any, Any]], call: SubmitOptions
+    ) -> list[Submitted[Any]]:
+        """Submit children of a running task."""
+        own = call.get("tags", {})
+        inherited: SubmitOptions = {"parent": parent.id, **call}
+        if parent.tags and own is not None:
+            inherited["tags"] = {**parent.tags, **own}
+        return await self.submit(tasks, inherited)
+
+    def _prepare(
+        self, tasks: Sequence[Task[Any, Any]], index: int, call: SubmitOptions, now: datetime
+    ) -> NewTask:
+        task = tasks[index]
+        try:
+            return _new_task(self._registry.of(type(task)), task, call, now)
+        except TaskmillError as error:
+            if len(tasks) > 1:
+                error.add_note(f"task {index} of {len(tasks)} in this call: {task!r}")
+            raise
+
+    def _submitted(
+        self, tasks: Sequence[Task[Any, Any]], prepared: Sequence[NewTask], effect: Effect
+    ) -> None:
+        if not isinstance(effect, tuple):
+            return
+        for task, new, placed in zip(tasks, prepared, effect, strict=True):
+            if placed.left is not None:
+                self._dispatcher.remove(placed.left)
+            if placed.ready is not None:
+                self._dispatcher.add(placed.ready)
+            elif placed.outcome is SubmitOutcome.INSERTED and new.due_at_ms is not None:
+                self._dispatcher.due(new.due_at_ms)
+            if placed.outcome in (SubmitOutcome.INSERTED, SubmitOutcome.REQUEUED):
+                self._hub.publish(partial(_enqueued, task, new, placed))
+
+    # --- cancel ---
+
+    async def cancel(self, task: TaskId, *, domain: str | None, reason: str | None = None) -> bool:
+        """End a waiting task, or have a running one stop; False if it had ended already."""
+        change = CancelTask(id=task, domain=domain, reason=reason, now_ms=to_ms(self._clock.now()))
+        effect = await self._writer.apply(change, self._cancelled)
+        if effect is None:
+            raise _unknown(task, domain)
+        return isinstance(effect, Ended | Stopping)
+
+    def _cancelled(self, effect: Effect) -> None:
+        if isinstance(effect, Stopping):
+            self._running.cancel(effect.id)
+        if not isinstance(effect, Ended):
+            return
+        record = effect.record
+        if effect.left is not None:
+            self._dispatcher.remove(effect.left)
+        elif effect.was_due_at_ms is not None:
+            self._dispatcher.no_longer_due(retry=record.attempt > 0)
+        load = load_of(self._registry, record)
+        self._hub.publish(
+            lambda: Cancelled(header=header_of(record), load=load, reason=effect.reason)
+        )
+        if effect.unblocked is not None:
+            self._running.unblocked(effect.unblocked)
+        self._endings.ended(record.id)
+
+    # --- look up ---
+
+    async def get(self, task: TaskId, *, domain: str | None) -> TaskRecord:
+        """The task with this id; UnknownTaskError if there is none, or none in ``domain``."""
+        with self._clock.hold():
+            record = await self._store.get(task)
+        if record is None or domain not in (None, record.domain):
+            raise _unknown(task, domain)
+        return record
+
+    async def count(self, selection: Selection) -> int:
+        """How many tasks ``selection`` names."""
+        with self._clock.hold():
+            return await self._store.count(selection)
+
+    async def wait(
+        self, task: TaskId, *, domain: str | None, timeout: timedelta | None
+    ) -> TaskRecord:
+        """The record of a task once it has ended; TimeoutError after ``timeout``."""
+        with anyio.fail_after(None if timeout is None else timeout.total_seconds()):
+            while True:
+                ended = self._endings.expect(task)
+                try:
+                    record = await self.get(task, domain=domain)
+                    if record.status.is_terminal:
+                        return record
+                    if self._endings.is_closed:
+                        raise InvalidState(f"the scheduler shut down before task {task} ended")
+                    await ended.wait()
+                finally:
+                    self._endings.forget(task, ended)
+
+    async def result(
+        self, task: TaskId, *, domain: str | None, timeout: timedelta | None
+    ) -> object:
+        """What the task returned; TaskFailed or TaskCancelled if it ended without a result."""
+        record = await self.wait(task, domain=domain, timeout=timeout)
+        if record.status is TaskStatus.COMPLETED:
+            known = self._registry.find(record.type)
+            if known is None:
+                raise PayloadError(f"no domain here has task type {record.type!r} to read its result")
+            return known.codec.decode_result(record.result)
+        raised = TaskCancelled if record.status is TaskStatus.CANCELLED else TaskFailed
+        raise raised(f"task {task} ({record.type}) ended as {record.status}: {record.reason}")
+
+
+def _new_task(
+    known: Registration, task: Task[Any, Any], call: SubmitOptions, now: datetime
+) -> NewTask:
+    payload = known.codec.encode(task)
+    placed = placement(
+        known.defaults,
+        call,
+        payload_key=task.task_key(),
+        payload_label=task.task_label(),
+        payload_tags=task.task_tags(),
+        payload_group=task.task_group(),
+        now=now,
+    )
+    return NewTask(
+        type=known.task.task_type,
+        domain=known.domain,
+        payload=payload,
+        identity=identity(known.task.task_type, placed.key, payload),
+        key=placed.key,
+        label=placed.label,
+        tags=placed.tags,
+        group=placed.group,
+        priority=placed.priority,
+        max_retries=placed.max_retries,
+        options=placed.attempt,
+        created_at_ms=to_ms(now),
+        ready_at_ms=placed.ready_at_ms,
+        due_at_ms=placed.due_at_ms,
+        run_at_ms=placed.run_at_ms,
+        parent=call.get("parent"),
+        requeue=placed.requeue,
+    )
+
+
+def _enqueued(task: Task[Any, Any], new: NewTask, placed: Placed) -> Enqueued[Any]:
+    header = TaskHeader(
+        id=placed.id,
+        type=new.type,
+        domain=new.domain,
+        key=new.key,
+        label=new.label or new.type,
+        tags=new.tags,
+        group=new.group,
+        priority=new.priority,
+        effective_priority=new.priority,
+        attempt=0,
+    )
+    return Enqueued(header=header, load=lambda: task, due_at=from_ms(new.due_at_ms))
+
+
+def _unknown(task: TaskId, domain: str | None) -> UnknownTaskError:
+    where = "here" if domain is None else f"in domain {domain!r}"
+    return UnknownTaskError(f"there is no task {task} {where}")
+

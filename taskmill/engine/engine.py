@@ -1,0 +1,233 @@
+"""How the parts of an open scheduler are put together, and in which order they stop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+import anyio.from_thread
+from anyio.abc import TaskGroup
+from anyio.abc import TaskStatus as Started
+from anyio.lowlevel import current_token
+
+from taskmill.define.task import DomainKey, Task
+from taskmill.engine.announce import header_of
+from taskmill.engine.attempt import Attempt
+from taskmill.engine.clock import Clock
+from taskmill.engine.control import Control
+from taskmill.engine.dispatcher import Dispatcher
+from taskmill.engine.endings import Endings
+from taskmill.engine.hub import Hub
+from taskmill.engine.ready import ReadyQueue
+from taskmill.engine.registry import Registry
+from taskmill.engine.running import Running
+from taskmill.engine.writer import Writer
+from taskmill.executors.base import Executor
+from taskmill.model.events import Progress
+from taskmill.model.options import SubmitOptions
+from taskmill.model.outcomes import Submitted
+from taskmill.model.policies import Drain, Shutdown, Stop
+from taskmill.model.record import TaskRecord
+from taskmill.rules.gates import Limits
+from taskmill.store.base import Store
+
+if TYPE_CHECKING:
+    from taskmill.handle import DomainHandle
+
+log = logging.getLogger("taskmill.engine")
+
+D = TypeVar("D", bound=DomainKey)
+S = TypeVar("S")
+
+
+class Engine:
+    """One opening of a scheduler: `serve` runs it, from opening the store to closing it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        registry: Registry,
+        limits: Limits,
+        executors: Mapping[str, Executor],
+        hub: Hub,
+        clock: Clock,
+        rng: Random,
+        find_handle: Callable[[type[DomainKey]], DomainHandle[Any] | None],
+        handle: Callable[[type[DomainKey]], DomainHandle[Any]],
+    ) -> None:
+        self.clock = clock
+        self.epoch = 0
+        self._store = store
+        self._registry = registry
+        self._hub = hub
+        self._find_handle = find_handle
+        self._handle = handle
+        self._endings = Endings()
+        self._running = Running(
+            registry=registry,
+            executors=executors,
+            hub=hub,
+            endings=self._endings,
+            clock=clock,
+            rng=rng,
+        )
+        self.dispatcher = Dispatcher(
+            queue=ReadyQueue(registry.lane, registry.handled),
+            limits=limits,
+            clock=clock,
+            start=self._running.start,
+            wake=self._wake,
+        )
+        self._writer = Writer(
+            store=store, clock=clock, source=self.dispatcher, on_idle=self._writer_is_idle
+        )
+        self.control = Control(
+            store=store,
+            registry=registry,
+            writer=self._writer,
+            dispatcher=self.dispatcher,
+            running=self._running,
+            hub=hub,
+            endings=self._endings,
+            clock=clock,
+        )
+        self._mode: Shutdown | None = None
+        self._mode_changed = anyio.Event()
+        self._quiet = anyio.Event()
+        self.has_ended = anyio.Event()
+
+    # --- life ---
+
+    async def serve(self, *, task_status: Started[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Open, dispatch until told to stop, and close; not cancelled from outside, only stopped.
+
+        The nesting is the order of shutdown: handlers end, then the writer has written all that
+        is left, then the streams end, then the store closes.
+        """
+        with anyio.CancelScope(shield=True):
+            with self.clock.hold():
+                opening = await self._store.open(now=self.clock.now())
+            if opening.recovered:
+                log.warning("%d interrupted runs are back in the queue", opening.recovered)
+            self.epoch = opening.epoch
+            try:
+                async with anyio.create_task_group() as outer:
+                    outer.start_soon(self._writer.run)
+                    async with anyio.create_task_group() as handlers:
+                        self._connect(handlers)
+                        self.dispatcher.load(opening)
+                        handlers.start_soon(self.dispatcher.alarm.run)
+                        self._wake()
+                        task_status.started()
+                        await self._until_stopped()
+                        handlers.cancel_scope.cancel()
+                    self._writer.close()
+            finally:
+                self._endings.close()
+                self._hub.close()
+                with self.clock.hold():
+                    await self._store.close()
+                self.has_ended.set()
+                self._quiet.set()
+
+    def stop(self, mode: Shutdown) -> None:
+        """Begin to shut down; a later Stop cuts a Drain short."""
+        if self._mode is None or isinstance(mode, Stop):
+            self._mode = mode
+            self._mode_changed.set()
+
+    def _connect(self, handlers: TaskGroup) -> None:
+        self._token = current_token()
+        self._loop_thread = get_ident()
+        self._running.connect(
+            handlers=handlers,
+            writer=self._writer,
+            dispatcher=self.dispatcher,
+            surroundings=self,
+        )
+
+    async def _until_stopped(self) -> None:
+        await self._mode_changed.wait()
+        self.dispatcher.stop()
+        if isinstance(self._mode, Drain):
+            await self._drain(self._mode)
+        self._running.halt()
+        await self.dispatcher.emptied()
+
+    async def _drain(self, drain: Drain) -> None:
+        """Let running handlers finish, until the time is up or a Stop comes."""
+        self._mode_changed = anyio.Event()
+        with anyio.move_on_after(drain.timeout.total_seconds()):
+            async with anyio.create_task_group() as waiting:
+                waiting.start_soon(self._cancel_when_hurried, waiting.cancel_scope)
+                await self.dispatcher.emptied()
+                waiting.cancel_scope.cancel()
+
+    async def _cancel_when_hurried(self, scope: anyio.CancelScope) -> None:
+        await self._mode_changed.wait()
+        scope.cancel()
+
+    # --- idleness ---
+
+    async def idle(self) -> None:
+        """Wait until nothing runs, could start, or waits for its next attempt."""
+        while not (self._writer.is_idle and self.dispatcher.is_idle):
+            if self.has_ended.is_set():
+                return
+            self._quiet = quiet = anyio.Event()
+            await quiet.wait()
+
+    def _writer_is_idle(self) -> None:
+        self._quiet.set()
+
+    def _wake(self) -> None:
+        self._writer.wake()
+
+    def active_tasks(self) -> list[TaskRecord]:
+        """The tasks whose handlers run now."""
+        return self._running.records()
+
+    # --- what attempts stand on ---
+
+    def state(self, domain: str, of: type[S]) -> S:
+        """The state of a type, as a domain's handlers see it."""
+        return self._registry.state(domain, of)
+
+    def handle(self, key: type[D]) -> DomainHandle[D]:
+        """The handle of a domain."""
+        return self._handle(key)
+
+    def find_handle(self, key: type[D]) -> DomainHandle[D] | None:
+        """The handle of a domain, if it is there."""
+        return self._find_handle(key)
+
+    async def spawn(
+        self, parent: TaskRecord, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
+    ) -> list[Submitted[Any]]:
+        """Submit children of a running task."""
+        return await self.control.spawn(parent, tasks, options)
+
+    def progressed(self, attempt: Attempt, fraction: float, message: str | None) -> None:
+        """A handler reported its progress, from the loop or from its thread."""
+        if not self._hub.is_heard:
+            return
+
+        def publish() -> None:
+            self._hub.publish(
+                lambda: Progress(
+                    header=header_of(attempt.record),
+                    load=lambda: attempt.task,
+                    fraction=fraction,
+                    message=message,
+                )
+            )
+
+        if get_ident() == self._loop_thread:
+            publish()
+        else:
+            anyio.from_thread.run_sync(publish, token=self._token)

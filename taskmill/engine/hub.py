@@ -1,0 +1,124 @@
+"""Who hears what happened: bounded streams that never slow the engine down."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast
+
+import anyio
+
+from taskmill.model.errors import InvalidState
+from taskmill.model.events import AnyTaskEvent, Lagged
+
+E_co = TypeVar("E_co", covariant=True)
+
+BOUND = 1024
+"""How many unread events a stream keeps."""
+
+
+class EventStream(AbstractAsyncContextManager["EventStream[E_co]"], AsyncIterator[E_co], Generic[E_co]):
+    """Events as they happen: ``async with handle.events() as events: async for event in events``.
+
+    The subscription exists inside the ``async with``: nothing that happens in the block is
+    missed, unless the reader is slower than events come and more than 1024 are unread. Then the
+    oldest are dropped and a Lagged with their number takes their place. Ends when the scheduler
+    has shut down and everything was read.
+    """
+
+    def __init__(
+        self, hub: Hub, *, domain: str | None, task_type: str | None, bound: int = BOUND
+    ) -> None:
+        self._hub = hub
+        self.domain = domain
+        self.task_type = task_type
+        self._bound = bound
+        self._unread: deque[AnyTaskEvent] = deque()
+        self._missed = 0
+        self._news: anyio.Event | None = None
+        self._is_open = False
+
+    async def __aenter__(self) -> EventStream[E_co]:
+        self._hub.subscribe(self)
+        self._is_open = True
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_open = False
+        self._hub.unsubscribe(self)
+
+    async def __anext__(self) -> E_co:
+        if not self._is_open:
+            raise InvalidState("read events inside `async with handle.events() as events:`")
+        while True:
+            if self._missed:
+                lagged, self._missed = Lagged(self._missed), 0
+                return cast("E_co", lagged)  # every stream's events include Lagged
+            if self._unread:
+                return cast("E_co", self._unread.popleft())  # the hub filtered by domain and type
+            if self._hub.is_closed:
+                raise StopAsyncIteration
+            self._news = anyio.Event()
+            await self._news.wait()
+
+    def offer(self, event: AnyTaskEvent) -> None:
+        """Keep ``event`` for the reader; drop the oldest one if there is no room."""
+        if len(self._unread) >= self._bound:
+            self._unread.popleft()
+            self._missed += 1
+        self._unread.append(event)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Have the reader look again."""
+        if self._news is not None:
+            self._news.set()
+
+    def wants(self, event: AnyTaskEvent) -> bool:
+        """Whether ``event`` belongs on this stream."""
+        header = event.header
+        if self.task_type is not None:
+            return header.type == self.task_type
+        return self.domain is None or header.domain == self.domain
+
+
+class Hub:
+    """The open streams of one scheduler."""
+
+    def __init__(self) -> None:
+        self._streams: dict[EventStream[Any], None] = {}
+        self.is_closed = False
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens; where nobody does, events need not be made."""
+        return bool(self._streams)
+
+    def publish(self, make: Callable[[], AnyTaskEvent]) -> None:
+        """Hand one event to every stream that wants it; it is made only if somebody listens."""
+        if self._streams:
+            event = make()
+            for stream in self._streams:
+                if stream.wants(event):
+                    stream.offer(event)
+
+    def subscribe(self, stream: EventStream[Any]) -> None:
+        """From now on ``stream`` hears what happens."""
+        self._streams[stream] = None
+
+    def unsubscribe(self, stream: EventStream[Any]) -> None:
+        """``stream`` hears nothing further."""
+        self._streams.pop(stream, None)
+
+    def close(self) -> None:
+        """End all streams, once what is unread has been read."""
+        self.is_closed = True
+        for stream in self._streams:
+            stream.nudge()

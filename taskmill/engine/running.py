@@ -1,0 +1,217 @@
+"""What runs now: starts attempts, stops them, and settles what came of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from random import Random
+
+import anyio
+from anyio.abc import TaskGroup
+
+from taskmill.engine.announce import end_of_run, header_of, load_of
+from taskmill.engine.attempt import Attempt, Surroundings
+from taskmill.engine.clock import Clock
+from taskmill.engine.dispatcher import Dispatcher
+from taskmill.engine.endings import Endings
+from taskmill.engine.hub import Hub
+from taskmill.engine.registry import Registry
+from taskmill.engine.writer import Writer
+from taskmill.executors.base import Executor
+from taskmill.model.changes import Effect, Ready, Settled, Settlement, StopCause
+from taskmill.model.errors import StoreError
+from taskmill.model.events import Dispatched, StopOverdue, Unblocked
+from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
+from taskmill.model.status import TaskStatus
+from taskmill.model.times import to_ms
+from taskmill.rules.gates import Lane
+from taskmill.rules.settle import Halted, Raised, settle
+
+log = logging.getLogger("taskmill.running")
+
+
+class Running:
+    """The attempts under way. Each holds its slot until its handler has really stopped."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        executors: Mapping[str, Executor],
+        hub: Hub,
+        endings: Endings,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self._registry = registry
+        self._executors = executors
+        self._hub = hub
+        self._endings = endings
+        self._clock = clock
+        self._rng = rng
+        self._attempts: dict[TaskId, Attempt] = {}
+        self._halting = False
+
+    def connect(
+        self,
+        *,
+        handlers: TaskGroup,
+        writer: Writer,
+        dispatcher: Dispatcher,
+        surroundings: Surroundings,
+    ) -> None:
+        """Meet the parts that exist only while the scheduler is open."""
+        self._handlers = handlers
+        self._writer = writer
+        self._dispatcher = dispatcher
+        self._surroundings = surroundings
+
+    def records(self) -> list[TaskRecord]:
+        """The tasks whose handlers run now."""
+        return [attempt.record for attempt in self._attempts.values()]
+
+    def start(self, record: TaskRecord, lane: Lane) -> None:
+        """Run a task whose claim has committed."""
+        registration = self._registry.find(record.type)
+        if registration is None:
+            raise LookupError(f"{record.type!r} was started and has no handler here")
+        attempt = Attempt(self._surroundings, record, registration, lane)
+        self._attempts[record.id] = attempt
+        if self._halting:
+            self._finish(attempt, settle(record, Halted(StopCause.SHUTDOWN), now_ms=self._now_ms()))
+            return
+        load = load_of(self._registry, record)
+        self._hub.publish(
+            lambda: Dispatched(header=header_of(record), load=load, run=record.run)
+        )
+        self._handlers.start_soon(self._run, attempt)
+        if attempt.options.timeout is not None:
+            self._handlers.start_soon(self._time_out, attempt, attempt.options.timeout)
+
+    def cancel(self, task: TaskId) -> None:
+        """Stop a running task whose cancellation is on record."""
+        attempt = self._attempts.get(task)
+        if attempt is not None:
+            self._stop(attempt, StopCause.CANCELLED)
+
+    def halt(self) -> None:
+        """Stop everything that runs, and everything that would still start."""
+        self._halting = True
+        for attempt in list(self._attempts.values()):
+            self._stop(attempt, StopCause.SHUTDOWN)
+
+    @property
+    def longest_grace(self) -> timedelta:
+        """The longest time a handler that runs now may take to stop."""
+        graces = (attempt.options.stop_grace for attempt in self._attempts.values())
+        return max(graces, default=timedelta(0))
+
+    # --- one attempt ---
+
+    async def _run(self, attempt: Attempt) -> None:
+        executor = self._executors[attempt.lane.executor]
+        result = await attempt.run(executor, self._rng.random)
+        self._finish(attempt, settle(attempt.record, result, now_ms=self._now_ms()))
+
+    async def _time_out(self, attempt: Attempt, timeout: timedelta) -> None:
+        with anyio.move_on_after(timeout.total_seconds()):
+            await attempt.ended()
+        if not attempt.has_ended:
+            self._stop(attempt, StopCause.TIMEOUT)
+
+    def _stop(self, attempt: Attempt, cause: StopCause) -> None:
+        if attempt.cause is None:
+            self._handlers.start_soon(self._watch, attempt)
+        attempt.stop(cause)
+
+    async def _watch(self, attempt: Attempt) -> None:
+        """Name a handler that does not stop in time."""
+        grace = attempt.options.stop_grace
+        with anyio.move_on_after(grace.total_seconds()):
+            await attempt.ended()
+        if attempt.has_ended:
+            return
+        record = attempt.record
+        log.warning(
+            "task %d (%s) was told to stop %s ago and has not; it keeps its slot",
+            record.id,
+            record.type,
+            grace,
+            extra={"task_id": record.id, "task_type": record.type, "attempt": record.attempt},
+        )
+        load = load_of(self._registry, record)
+        self._hub.publish(lambda: StopOverdue(header=header_of(record), load=load, grace=grace))
+
+    def _finish(self, attempt: Attempt, settlement: Settlement) -> None:
+        """The handler has stopped: have the outcome written and give the slot back."""
+        attempt.end()
+        del self._attempts[attempt.record.id]
+        self._writer.send(settlement, partial(self._settled, attempt, settlement))
+        self._dispatcher.release(attempt.lane)
+
+    # --- what came of it ---
+
+    def _settled(
+        self, attempt: Attempt, settlement: Settlement, effect: Effect | StoreError
+    ) -> None:
+        if isinstance(effect, StoreError):
+            self._unstorable(attempt, settlement, effect)
+        elif isinstance(effect, Settled) and effect.status is not None:
+            self._requeue(attempt.record, settlement, effect.status)
+            self._announce(attempt, settlement, effect.status)
+            if effect.unblocked is not None:
+                self.unblocked(effect.unblocked)
+            if effect.status.is_terminal:
+                self._endings.ended(settlement.id)
+
+    def _requeue(self, record: TaskRecord, settlement: Settlement, status: TaskStatus) -> None:
+        if status is not TaskStatus.PENDING:
+            return
+        if settlement.due_at_ms is not None:
+            self._dispatcher.due(settlement.due_at_ms, retry=True)
+        else:
+            place = Ready(
+                record.type, record.group, record.priority, to_ms(record.ready_at), record.id
+            )
+            self._dispatcher.add(place)
+
+    def unblocked(self, record: TaskRecord) -> None:
+        """A follow-up has taken the place of the task it waited for."""
+        if record.due_at is not None:
+            self._dispatcher.due(to_ms(record.due_at))
+        else:
+            place = Ready(
+                record.type, record.group, record.priority, to_ms(record.ready_at), record.id
+            )
+            self._dispatcher.add(place)
+        load = load_of(self._registry, record)
+        self._hub.publish(lambda: Unblocked(header=header_of(record), load=load))
+
+    def _announce(self, attempt: Attempt, settlement: Settlement, status: TaskStatus) -> None:
+        record = attempt.record
+        load: Callable[[], object] = (
+            load_of(self._registry, record) if attempt.task is None else lambda: attempt.task
+        )
+        self._hub.publish(lambda: end_of_run(record, load, settlement, status, attempt.result))
+
+    def _unstorable(self, attempt: Attempt, settlement: Settlement, error: StoreError) -> None:
+        """The database refused this one settlement: the task fails, and says why."""
+        log.error("task %d: its outcome could not be stored: %s", settlement.id, error)
+        if settlement.reason is not None and settlement.reason.startswith(_UNSTORABLE):
+            return  # even that was refused; recovery takes the row up at the next opening
+        reason = f"{_UNSTORABLE}: {error}"
+        failure = ErrorRecord(type="StoreError", message=reason, traceback="")
+        again = settle(
+            attempt.record,
+            Raised(error=failure, max_retries=0, delay=None),
+            now_ms=settlement.now_ms,
+        )
+        self._writer.send(again, partial(self._settled, attempt, again))
+
+    def _now_ms(self) -> int:
+        return to_ms(self._clock.now())
+
+
+_UNSTORABLE = "result could not be stored"

@@ -1,0 +1,150 @@
+"""How changes reach the store: one writer, and one transaction for all that gathered meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeAlias
+
+import anyio
+import attrs
+
+from taskmill.engine.clock import Clock
+from taskmill.model.changes import Change, Effect, Settlement
+from taskmill.model.errors import InvalidState, StoreError
+from taskmill.store.base import Store
+
+log = logging.getLogger("taskmill.writer")
+
+Receive: TypeAlias = Callable[[Effect | StoreError], None]
+"""Gets what came of a change, right after its commit."""
+
+BATCH = 1000
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 5.0
+
+
+class Source(Protocol):
+    """Who proposes changes when a batch is cut."""
+
+    def propose(self) -> Iterable[tuple[Change, Receive]]:
+        """What is to be written now; asked again before the next batch."""
+        ...
+
+
+@attrs.define
+class Writer:
+    """Applies changes in the order they came, a batch at a time.
+
+    The claims that fill free slots are proposed when a batch is cut, so they travel with the
+    settlements that freed the slots. While the store fails as a whole, callers get its
+    StoreError, nothing new is proposed, and settlements are kept until writing works again.
+    """
+
+    store: Store
+    clock: Clock
+    source: Source
+    on_idle: Callable[[], None]
+    _waiting: deque[tuple[Change, Receive]] = attrs.field(factory=deque[tuple[Change, Receive]])
+    _wake: anyio.Event = attrs.field(factory=anyio.Event)
+    _closing: bool = False
+    _busy: bool = False
+    _has_ended: bool = False
+    _pause: float = 0
+    """Seconds until the next try while writing fails; zero while it works."""
+
+    def send(self, change: Change, receive: Receive) -> None:
+        """Have ``change`` written; ``receive`` is called after its commit."""
+        if self._has_ended:
+            raise InvalidState("the scheduler has shut down; nothing is accepted any more")
+        self._waiting.append((change, receive))
+        self._wake.set()
+
+    async def apply(self, change: Change, note: Callable[[Effect], None]) -> Effect:
+        """Write ``change`` and return its effect; StoreError if the store could not.
+
+        ``note`` gets the effect first, in the order of the commits. A caller that is cancelled
+        leaves the change to be written all the same.
+        """
+        done = anyio.Event()
+        answer: list[Effect | StoreError] = []
+
+        def receive(effect: Effect | StoreError) -> None:
+            if not isinstance(effect, StoreError):
+                note(effect)
+            answer.append(effect)
+            done.set()
+
+        self.send(change, receive)
+        await done.wait()
+        effect = answer[0]
+        if isinstance(effect, StoreError):
+            raise effect
+        return effect
+
+    def wake(self) -> None:
+        """Look again at what is to be written: something has changed."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """End once everything sent has been written."""
+        self._closing = True
+        self._wake.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being written or waits to be."""
+        return not self._busy and not self._waiting
+
+    async def run(self) -> None:
+        """Write until closed."""
+        while True:
+            self._wake = wake = anyio.Event()
+            batch = self._cut()
+            if batch:
+                self._busy = True
+                await self._write(batch)
+                self._busy = False
+            elif self._closing:
+                self._has_ended = True
+                return
+            else:
+                self.on_idle()
+                await wake.wait()
+
+    def _cut(self) -> list[tuple[Change, Receive]]:
+        batch: list[tuple[Change, Receive]] = []
+        while self._waiting and len(batch) < BATCH:
+            batch.append(self._waiting.popleft())
+        if not (self._pause and batch):
+            batch.extend(self.source.propose())
+        return batch
+
+    async def _write(self, batch: list[tuple[Change, Receive]]) -> None:
+        try:
+            with self.clock.hold():
+                effects = await self.store.apply([change for change, _ in batch])
+        except StoreError as error:
+            await self._failed(batch, error)
+            return
+        if self._pause:
+            log.warning("writing works again")
+            self._pause = 0
+        for (_, receive), effect in zip(batch, effects, strict=True):
+            receive(effect)
+
+    async def _failed(self, batch: list[tuple[Change, Receive]], error: StoreError) -> None:
+        """Tell the callers, keep the settlements, and wait a little or for the next caller."""
+        if not self._pause:
+            log.error("writing failed, nothing new starts until it works again: %s", error)
+        self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+        self._wake = wake = anyio.Event()
+        for change, receive in reversed(batch):
+            if isinstance(change, Settlement):
+                self._waiting.appendleft((change, receive))
+        for change, receive in batch:
+            if not isinstance(change, Settlement):
+                receive(error)
+        with anyio.move_on_after(self._pause):
+            await wake.wait()

@@ -1,0 +1,38 @@
+"""Handlers in threads: the place of plain functions that block."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+import anyio.to_thread
+import attrs
+
+from taskmill.executors.base import Work
+from taskmill.model.policies import check_cap
+
+
+def _unlimited() -> anyio.CapacityLimiter:
+    return anyio.CapacityLimiter(math.inf)
+
+
+@attrs.frozen
+class ThreadExecutor:
+    """Calls plain functions in worker threads, up to ``capacity`` at once.
+
+    A thread cannot be cancelled: a stopped handler sees it in `Context.cancelled` or
+    `Context.check`, and keeps its slot until it returns.
+    """
+
+    capacity: int | None = attrs.field(
+        default=None, converter=lambda cap: check_cap(cap, "a thread executor's capacity")
+    )
+    _limiter: anyio.CapacityLimiter = attrs.field(factory=_unlimited, init=False, eq=False, repr=False)
+
+    async def run(self, work: Work) -> object:
+        """Call the handler in a thread and wait for it, whatever happens."""
+        with work.hold():
+            result: object = await anyio.to_thread.run_sync(
+                work.execute, work.task, work.context, limiter=self._limiter
+            )
+        return result

@@ -1,0 +1,1 @@
+"""Values only: what the other layers say to each other."""

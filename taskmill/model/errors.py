@@ -1,0 +1,100 @@
+"""What taskmill raises for its callers: one tree, each also the closest builtin.
+
+TaskmillError
+├── ConfigurationError (ValueError)      a declaration or an option is wrong; raised where it is written
+├── UnknownDomainError (LookupError)     no such domain on this scheduler
+├── MissingStateError (LookupError)      a handler asked for state nobody provided
+├── UnknownTaskError (LookupError)       no task has this id
+├── PayloadError (ValueError)            a stored payload or result does not fit its type
+├── PayloadTooLarge (ValueError)         a payload or result is over its limit
+├── InvalidTag (ValueError)              a tag is over its limits
+├── InvalidState (RuntimeError)          the task or scheduler is not in a state that allows this
+├── StoreError (RuntimeError)            the database could not do it
+│   └── StoreInUse                       another scheduler dispatches from this database
+└── TaskFailed (RuntimeError)            `result` of a task that ended without one
+    └── TaskCancelled                    ... because it was cancelled
+
+Permanent and RetryAfter are raised *by* handlers, to say how an attempt ended; Stopped is what
+`Context.check` raises in a handler that is to stop.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class TaskmillError(Exception):
+    """Base of everything taskmill raises for its callers."""
+
+
+class ConfigurationError(TaskmillError, ValueError):
+    """A declaration or an option is wrong; raised where it is written, not at first use."""
+
+
+class UnknownDomainError(TaskmillError, LookupError):
+    """The scheduler has no such domain."""
+
+
+class MissingStateError(TaskmillError, LookupError):
+    """A handler asked for state that neither its domain nor the scheduler provides."""
+
+
+class UnknownTaskError(TaskmillError, LookupError):
+    """No task has this id, or it belongs to another domain than the handle that was asked."""
+
+
+class PayloadError(TaskmillError, ValueError):
+    """A payload or result cannot be stored, or what is stored does not fit its type any more."""
+
+
+class PayloadTooLarge(TaskmillError, ValueError):
+    """A payload or result is over 1 MiB as JSON."""
+
+
+class InvalidTag(TaskmillError, ValueError):
+    """A tag key is over 64 bytes, a value over 256 bytes, or a task has more than 32 tags."""
+
+
+class InvalidState(TaskmillError, RuntimeError):
+    """The task, or the scheduler, is not in a state that allows this."""
+
+
+class StoreError(TaskmillError, RuntimeError):
+    """The database could not do it: full, failing, read-only, busy for too long, or damaged."""
+
+
+class StoreInUse(StoreError):
+    """Another scheduler dispatches from this database; the message names its process."""
+
+
+class TaskFailed(TaskmillError, RuntimeError):
+    """The task whose result was asked for ended without one."""
+
+
+class TaskCancelled(TaskFailed):
+    """The task whose result was asked for was cancelled."""
+
+
+class Permanent(Exception):  # noqa: N818 - reads as what it says: `raise Permanent("no such user")`
+    """Raise in a handler: this can never succeed, so it is not retried and ends as FAILED."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RetryAfter(Exception):  # noqa: N818 - reads as what it says
+    """Raise in a handler: this attempt failed; run again after ``delay`` if the policy has retries left."""
+
+    def __init__(self, delay: timedelta, reason: str = "") -> None:
+        super().__init__(reason or f"retry after {delay}")
+        if delay < timedelta(0):
+            raise ConfigurationError(f"RetryAfter needs a delay of zero or more, not {delay}")
+        self.delay = delay
+
+
+class Stopped(BaseException):  # noqa: N818 - reads as what it says
+    """Raised by `Context.check` in a handler that was told to stop; let it pass.
+
+    Not an Exception, so that ``except Exception`` in a handler does not swallow it.
+    """

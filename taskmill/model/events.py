@@ -1,0 +1,192 @@
+"""What happened: a closed union of frozen classes, published after the commit that made it true."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import attrs
+
+from taskmill.model.record import ErrorRecord, TaskId
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class InterruptCause(enum.Enum):
+    """Why a run was stopped without counting as an attempt."""
+
+    SHUTDOWN = "shutdown"
+    CRASH = "crash"
+
+
+@attrs.frozen(kw_only=True)
+class TaskHeader:
+    """Which task an event is about, as it stood when the event happened."""
+
+    id: TaskId
+    type: str
+    domain: str
+    key: str | None
+    label: str
+    tags: Mapping[str, str]
+    group: str | None
+    priority: int
+    """The base priority."""
+    effective_priority: int
+    attempt: int
+
+
+@attrs.frozen(kw_only=True)
+class About(Generic[T]):
+    """The part that all task events share: the header and the payload."""
+
+    header: TaskHeader
+    load: Callable[[], T] = attrs.field(eq=False, repr=False, metadata={"json": False})
+
+    @property
+    def id(self) -> TaskId:
+        """The task's id."""
+        return self.header.id
+
+    @property
+    def task(self) -> T:
+        """The payload; raises PayloadError where what is stored does not fit its type any more."""
+        return self.load()
+
+    def to_dict(self) -> dict[str, object]:
+        """The event as JSON-ready values, its class name under ``"event"``; payloads are left out."""
+        return _to_dict(self)
+
+
+@attrs.frozen(kw_only=True)
+class Enqueued(About[T]):
+    """A new task is in the store."""
+
+    due_at: datetime | None = None
+    """Set where it may not start yet."""
+
+
+@attrs.frozen(kw_only=True)
+class Dispatched(About[T]):
+    """A run of the task is on record and its handler starts."""
+
+    run: int
+
+
+@attrs.frozen(kw_only=True)
+class Progress(About[T]):
+    """The handler reported how far it is; live, in order for each task."""
+
+    fraction: float
+    """0 to 1."""
+    message: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Completed(About[T], Generic[T, R]):
+    """The handler returned and its result is stored."""
+
+    result: R
+    duration: timedelta
+
+
+@attrs.frozen(kw_only=True)
+class Failed(About[T]):
+    """An attempt failed; the task either waits for its next attempt or has ended as FAILED."""
+
+    error: ErrorRecord
+    will_retry: bool
+    retry_at: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class DeadLettered(About[T]):
+    """The retries are spent; the task has ended as DEAD."""
+
+    error: ErrorRecord
+
+
+@attrs.frozen(kw_only=True)
+class Cancelled(About[T]):
+    """The task has ended as CANCELLED; a handler that ran has stopped."""
+
+    reason: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Interrupted(About[T]):
+    """A run was stopped; the task is back in the queue and its attempt refunded."""
+
+    cause: InterruptCause
+
+
+@attrs.frozen(kw_only=True)
+class Unblocked(About[T]):
+    """What the task was waiting for has ended; it is ready to run."""
+
+
+@attrs.frozen(kw_only=True)
+class StopOverdue(About[T]):
+    """A handler was told to stop and has not; it keeps its slot."""
+
+    grace: timedelta
+
+
+@attrs.frozen
+class Lagged:
+    """The reader of this stream was too slow and missed ``count`` events, here and before the next."""
+
+    count: int
+
+    def to_dict(self) -> dict[str, object]:
+        """The event as JSON-ready values."""
+        return _to_dict(self)
+
+
+TaskEvent: TypeAlias = (
+    Enqueued[T]
+    | Dispatched[T]
+    | Progress[T]
+    | Completed[T, R]
+    | Failed[T]
+    | DeadLettered[T]
+    | Cancelled[T]
+    | Interrupted[T]
+    | Unblocked[T]
+    | StopOverdue[T]
+)
+"""An event about a task of type T with result type R."""
+
+AnyTaskEvent: TypeAlias = TaskEvent[Any, Any]
+Event: TypeAlias = AnyTaskEvent | Lagged
+
+
+def _to_dict(event: object) -> dict[str, object]:
+    values: dict[str, object] = {"event": type(event).__name__}
+    for field in attrs.fields(type(event)):
+        if field.metadata.get("json", True):
+            values[field.name] = _plain(getattr(event, field.name))
+    return values
+
+
+def _plain(value: object) -> object:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case enum.Enum():
+            return value.value
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - element types are checked by the call
+        case None | str() | int() | float():
+            return value
+        case list() | tuple():
+            return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType] - as above
+        case _ if attrs.has(type(value)):
+            return {f.name: _plain(getattr(value, f.name)) for f in attrs.fields(type(value))}
+        case _:
+            return repr(value)

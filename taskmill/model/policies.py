@@ -1,0 +1,170 @@
+"""How work may run: priorities, caps, retries and shutdown, as values that check themselves."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import attrs
+
+from taskmill.model.errors import ConfigurationError
+
+
+class Priority(enum.IntEnum):
+    """How urgent a task is, 0 to 255; lower is more urgent. Any int between the names is fine too."""
+
+    REALTIME = 0
+    HIGH = 64
+    NORMAL = 128
+    BACKGROUND = 192
+    IDLE = 255
+
+
+class Jitter(enum.Enum):
+    """How much of a retry delay is drawn at random."""
+
+    NONE = "none"
+    """Exactly the delay."""
+    FULL = "full"
+    """Anything from zero to the delay."""
+    EQUAL = "equal"
+    """Anything from half the delay to the delay."""
+
+
+class Backoff(enum.Enum):
+    """How the delay grows from one retry to the next."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    EXPONENTIAL = "exponential"
+
+
+RetryOn = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+
+
+def _not_negative(_: object, attribute: attrs.Attribute[Any], value: timedelta | int | None) -> None:
+    if value is None:
+        return
+    if value < (timedelta(0) if isinstance(value, timedelta) else 0):
+        raise ConfigurationError(f"{attribute.name} must be zero or more, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How often, and after what delay, a failed attempt is repeated.
+
+    ``max_retries`` counts *retries*: 3 means up to 4 attempts. The delay before retry ``n``
+    (counted from 1) is ``base`` (constant), ``base * n`` (linear) or ``base * multiplier ** (n-1)``
+    (exponential), never more than ``max_delay``, with ``jitter`` applied before that bound.
+    Exceptions that ``retry_on`` does not name end the task as FAILED. When the retries are
+    spent the task ends as DEAD, or as FAILED with ``dead_letter=False``.
+    """
+
+    max_retries: int = attrs.field(default=3, validator=_not_negative)
+    backoff: Backoff = Backoff.EXPONENTIAL
+    base: timedelta = attrs.field(default=timedelta(seconds=1), validator=_not_negative)
+    max_delay: timedelta = attrs.field(default=timedelta(seconds=60), validator=_not_negative)
+    multiplier: float = attrs.field(default=2.0, validator=_not_negative)
+    jitter: Jitter = Jitter.NONE
+    retry_on: RetryOn = (Exception,)
+    dead_letter: bool = True
+
+    @classmethod
+    def constant(
+        cls,
+        max_retries: int,
+        delay: timedelta = timedelta(0),
+        *,
+        jitter: Jitter = Jitter.NONE,
+        retry_on: RetryOn = (Exception,),
+        dead_letter: bool = True,
+    ) -> RetryPolicy:
+        """The same delay before each retry."""
+        return cls(
+            max_retries=max_retries,
+            backoff=Backoff.CONSTANT,
+            base=delay,
+            max_delay=delay,
+            jitter=jitter,
+            retry_on=retry_on,
+            dead_letter=dead_letter,
+        )
+
+    @classmethod
+    def linear(
+        cls,
+        max_retries: int,
+        base: timedelta,
+        max_delay: timedelta,
+        *,
+        jitter: Jitter = Jitter.NONE,
+        retry_on: RetryOn = (Exception,),
+        dead_letter: bool = True,
+    ) -> RetryPolicy:
+        """``base``, twice ``base``, three times ``base`` and so on, up to ``max_delay``."""
+        return cls(
+            max_retries=max_retries,
+            backoff=Backoff.LINEAR,
+            base=base,
+            max_delay=max_delay,
+            jitter=jitter,
+            retry_on=retry_on,
+            dead_letter=dead_letter,
+        )
+
+    @classmethod
+    def exponential(
+        cls,
+        max_retries: int,
+        base: timedelta = timedelta(seconds=1),
+        max_delay: timedelta = timedelta(seconds=60),
+        *,
+        multiplier: float = 2.0,
+        jitter: Jitter = Jitter.NONE,
+        retry_on: RetryOn = (Exception,),
+        dead_letter: bool = True,
+    ) -> RetryPolicy:
+        """``base`` times ``multiplier`` more each time, up to ``max_delay``."""
+        return cls(
+            max_retries=max_retries,
+            backoff=Backoff.EXPONENTIAL,
+            base=base,
+            max_delay=max_delay,
+            multiplier=multiplier,
+            jitter=jitter,
+            retry_on=retry_on,
+            dead_letter=dead_letter,
+        )
+
+
+def check_cap(cap: int | None, what: str) -> int | None:
+    """Return ``cap`` if it is None or at least 1; a cap of 0 would hold work for ever, unseen."""
+    if cap is not None and cap < 1:
+        raise ConfigurationError(f"{what} must be 1 or more, or None for no cap; got {cap!r}")
+    return cap
+
+
+@attrs.frozen(kw_only=True)
+class GroupPolicy:
+    """What a group of tasks may use. ``max_concurrency=None`` means no cap of its own."""
+
+    max_concurrency: int | None = attrs.field(
+        default=None, converter=lambda cap: check_cap(cap, "a group's max_concurrency")
+    )
+
+
+@attrs.frozen
+class Drain:
+    """Shut down by letting running handlers finish for up to ``timeout``, then cancelling the rest."""
+
+    timeout: timedelta = attrs.field(default=timedelta(seconds=30), validator=_not_negative)
+
+
+@attrs.frozen
+class Stop:
+    """Shut down by cancelling running handlers at once; they return to the queue unspent."""
+
+
+Shutdown = Drain | Stop

@@ -1,0 +1,251 @@
+"""What a task's options are once every layer has spoken: the nearer layer wins.
+
+call > payload method > task class > domain > scheduler > built-in. A missing key inherits,
+None means none; a payload method that returns None inherits. Tags merge per key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import attrs
+
+from taskmill.model.errors import ConfigurationError, InvalidTag
+from taskmill.model.options import SubmitOptions, TaskOptions
+from taskmill.model.policies import Backoff, Jitter, Priority, RetryPolicy
+from taskmill.model.times import ceil_ms, to_ms
+
+MAX_TAGS = 32
+MAX_TAG_KEY = 64
+MAX_TAG_VALUE = 256
+
+BUILT_IN: TaskOptions = {
+    "priority": Priority.NORMAL,
+    "group": None,
+    "timeout": None,
+    "retry": RetryPolicy(),
+    "stop_grace": timedelta(seconds=30),
+    "requeue": True,
+}
+
+_ATTEMPT_KEYS = ("timeout", "retry", "stop_grace")
+
+
+@attrs.frozen(kw_only=True)
+class TypeDefaults:
+    """The options of a task type, with the layers behind the call and the payload merged."""
+
+    options: TaskOptions
+    tags: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class AttemptOptions:
+    """The options that hold while a handler runs."""
+
+    timeout: timedelta | None
+    retry: RetryPolicy
+    max_retries: int
+    stop_grace: timedelta
+
+
+@attrs.frozen(kw_only=True)
+class Placement:
+    """The options that decide where and when a submitted task waits."""
+
+    key: str | None
+    label: str | None
+    tags: Mapping[str, str]
+    group: str | None
+    priority: int
+    max_retries: int | None
+    ready_at_ms: int
+    due_at_ms: int | None
+    run_at_ms: int | None
+    requeue: bool
+    attempt: str | None
+
+
+def type_defaults(
+    task: TaskOptions, domain: TaskOptions, scheduler: TaskOptions, *, owner: str
+) -> TypeDefaults:
+    """Merge what a task class, its domain and the scheduler say; each value is checked."""
+    for layer in (task, domain, scheduler):
+        check_options(layer, owner)
+    options = cast("TaskOptions", {**BUILT_IN, **scheduler, **domain, **task})  # same keys each
+    tags: dict[str, str] = {}
+    for layer in (scheduler, domain, task):
+        tags = merged_tags(tags, layer)
+    check_tags(tags)
+    return TypeDefaults(options=options, tags=tags)
+
+
+def merged_tags(inherited: Mapping[str, str], layer: TaskOptions) -> dict[str, str]:
+    """The tags with ``layer`` on top; ``tags=None`` in it drops what was inherited."""
+    if "tags" not in layer:
+        return dict(inherited)
+    own = layer["tags"]
+    return {} if own is None else {**inherited, **own}
+
+
+def placement(
+    defaults: TypeDefaults,
+    call: SubmitOptions,
+    *,
+    payload_key: str | None,
+    payload_label: str | None,
+    payload_tags: Mapping[str, str],
+    payload_group: str | None,
+    now: datetime,
+) -> Placement:
+    """Resolve one submit: the call over the payload's methods over the type's defaults."""
+    options = defaults.options
+    if call:
+        check_options(call, "this call")
+        options = cast("TaskOptions", {**options, **call})  # a call has the same keys and more
+    tags = {**defaults.tags, **payload_tags} if payload_tags else defaults.tags
+    if "tags" in call:
+        tags = merged_tags(tags, call)
+    if tags is not defaults.tags:
+        check_tags(tags)
+    group = options.get("group")
+    if payload_group is not None and "group" not in call:
+        group = payload_group
+    now_ms = to_ms(now)
+    run_at_ms = _start(options, call, now)
+    due_at_ms = run_at_ms if run_at_ms is not None and run_at_ms > now_ms else None
+    return Placement(
+        key=call.get("key", payload_key),
+        label=call.get("label", payload_label),
+        tags=tags,
+        group=group,
+        priority=int(options.get("priority", Priority.NORMAL)),
+        max_retries=call.get("max_retries"),
+        ready_at_ms=due_at_ms or now_ms,
+        due_at_ms=due_at_ms,
+        run_at_ms=run_at_ms,
+        requeue=options.get("requeue", True),
+        attempt=_stored(call),
+    )
+
+
+def attempt_options(
+    defaults: TypeDefaults, stored: str | None, max_retries: int | None
+) -> AttemptOptions:
+    """What holds while a task runs: the call's stored options over its type's defaults."""
+    options: Mapping[str, Any] = defaults.options
+    retry: RetryPolicy = options["retry"]
+    if stored is not None:
+        own = json.loads(stored)
+        if "retry" in own:
+            retry = _retry_from(own.pop("retry"), retry)
+        options = {**options, **{key: _length(own[key]) for key in own}}
+    if max_retries is None:
+        max_retries = options.get("max_retries", retry.max_retries)
+    return AttemptOptions(
+        timeout=options["timeout"],
+        retry=retry,
+        max_retries=max_retries,
+        stop_grace=options["stop_grace"],
+    )
+
+
+def check_options(layer: TaskOptions | SubmitOptions, owner: str) -> None:
+    """Raise ConfigurationError for a value that cannot be meant."""
+    for name, value in layer.items():
+        if name in ("delay", "stop_grace") and not isinstance(value, timedelta):
+            raise ConfigurationError(f"{owner}: {name} must be a timedelta, not {value!r}")
+        if isinstance(value, timedelta) and value < timedelta(0):
+            raise ConfigurationError(f"{owner}: {name} must be zero or more, not {value}")
+    priority = layer.get("priority", Priority.NORMAL)
+    if not 0 <= priority <= 255:
+        raise ConfigurationError(f"{owner}: priority is 0 (most urgent) to 255, not {priority!r}")
+    if layer.get("max_retries", 0) < 0:
+        raise ConfigurationError(f"{owner}: max_retries must be zero or more")
+    if layer.get("timeout") == timedelta(0):
+        raise ConfigurationError(f"{owner}: timeout must be more than zero, or None for no limit")
+    if layer.get("group") == "":
+        raise ConfigurationError(f"{owner}: a group needs a name; None means no group")
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Raise InvalidTag for tags over their limits."""
+    if len(tags) > MAX_TAGS:
+        raise InvalidTag(f"{len(tags)} tags; a task has at most {MAX_TAGS}")
+    for key, value in tags.items():
+        if not _fits(key, MAX_TAG_KEY) or not key:
+            raise InvalidTag(f"tag key {key!r} must be text of 1 to {MAX_TAG_KEY} bytes in UTF-8")
+        if not _fits(value, MAX_TAG_VALUE):
+            raise InvalidTag(f"tag {key!r}: {value!r} is no text of up to {MAX_TAG_VALUE} bytes")
+
+
+def _fits(text: object, limit: int) -> bool:
+    try:
+        return isinstance(text, str) and len(text.encode()) <= limit
+    except UnicodeEncodeError:
+        return False
+
+
+def _start(options: TaskOptions, call: SubmitOptions, now: datetime) -> int | None:
+    if "run_at" in call:
+        run_at = call["run_at"]
+        if "delay" in call:
+            raise ConfigurationError("delay and run_at were both given; a task has one start time")
+        if run_at.tzinfo is None:
+            raise ConfigurationError(
+                f"run_at={run_at!r} has no time zone; use an aware datetime such as "
+                "datetime.now(timezone.utc)"
+            )
+        return to_ms(run_at)
+    delay = options.get("delay", timedelta(0))
+    return to_ms(now) + ceil_ms(delay) if delay else None
+
+
+def _stored(call: SubmitOptions) -> str | None:
+    own: dict[str, object] = {}
+    for key in _ATTEMPT_KEYS:
+        if key in call:
+            value: object = call[key]  # type: ignore[literal-required] # the keys are literals above
+            own[key] = _retry_to(value) if isinstance(value, RetryPolicy) else _seconds(value)
+    return json.dumps(own) if own else None
+
+
+def _seconds(value: object) -> float | None:
+    return value.total_seconds() if isinstance(value, timedelta) else None
+
+
+def _length(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def _retry_to(policy: RetryPolicy) -> dict[str, object]:
+    if policy.retry_on != (Exception,):
+        raise ConfigurationError(
+            "retry_on cannot be stored with a task: set it on the task class or the domain; "
+            "a call inherits it from there"
+        )
+    return {
+        "max_retries": policy.max_retries,
+        "backoff": policy.backoff.value,
+        "base": policy.base.total_seconds(),
+        "max_delay": policy.max_delay.total_seconds(),
+        "multiplier": policy.multiplier,
+        "jitter": policy.jitter.value,
+        "dead_letter": policy.dead_letter,
+    }
+
+
+def _retry_from(stored: Mapping[str, Any], inherited: RetryPolicy) -> RetryPolicy:
+    return RetryPolicy(
+        max_retries=stored["max_retries"],
+        backoff=Backoff(stored["backoff"]),
+        base=timedelta(seconds=stored["base"]),
+        max_delay=timedelta(seconds=stored["max_delay"]),
+        multiplier=stored["multiplier"],
+        jitter=Jitter(stored["jitter"]),
+        retry_on=inherited.retry_on,
+        dead_letter=stored["dead_letter"],
+    )

@@ -1,0 +1,105 @@
+"""Where a task goes when a run of it has ended: the one place that decides."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypeAlias, assert_never
+
+import attrs
+
+from taskmill.model.changes import Settlement, StopCause
+from taskmill.model.record import ErrorRecord, TaskRecord
+from taskmill.model.status import TaskStatus
+from taskmill.model.times import ceil_ms
+
+
+@attrs.frozen
+class Returned:
+    """The handler returned; its result as JSON."""
+
+    result: str | None
+
+
+@attrs.frozen(kw_only=True)
+class Raised:
+    """The handler raised."""
+
+    error: ErrorRecord
+    max_retries: int
+    delay: timedelta | None
+    """When to try again if retries are left; None for an error that is never retried."""
+    dead_letter: bool = True
+
+
+@attrs.frozen
+class Halted:
+    """The handler was told to stop before it had an outcome, and has stopped."""
+
+    cause: StopCause
+
+
+Result: TypeAlias = Returned | Raised | Halted
+
+
+def settle(record: TaskRecord, result: Result, *, now_ms: int) -> Settlement:
+    """Decide how the run that ``record`` describes is settled."""
+    match result:
+        case Returned(result=value):
+            return _ended(record, now_ms, TaskStatus.COMPLETED, result=value)
+        case Raised():
+            return _failed(record, result, now_ms)
+        case Halted(cause=StopCause.CANCELLED):
+            return _ended(record, now_ms, TaskStatus.CANCELLED, reason="cancelled while running")
+        case Halted(cause=StopCause.SHUTDOWN):
+            return Settlement(
+                id=record.id,
+                run=record.run,
+                now_ms=now_ms,
+                status=TaskStatus.PENDING,
+                attempt=record.attempt - 1,
+            )
+        case Halted(cause=StopCause.TIMEOUT):
+            raise AssertionError("a timeout is settled as the TimeoutError it raises")
+        case _:
+            assert_never(result)
+
+
+def _failed(record: TaskRecord, raised: Raised, now_ms: int) -> Settlement:
+    error = raised.error
+    if raised.delay is None:
+        return _ended(record, now_ms, TaskStatus.FAILED, reason=error.message, error=error)
+    if record.attempt <= raised.max_retries:
+        delay_ms = ceil_ms(raised.delay)
+        return Settlement(
+            id=record.id,
+            run=record.run,
+            now_ms=now_ms,
+            status=TaskStatus.PENDING,
+            attempt=record.attempt,
+            due_at_ms=now_ms + delay_ms if delay_ms else None,
+            error=error,
+        )
+    status = TaskStatus.DEAD if raised.dead_letter else TaskStatus.FAILED
+    reason = f"failed {record.attempt} times; last: {error.message}"
+    return _ended(record, now_ms, status, reason=reason, error=error)
+
+
+def _ended(
+    record: TaskRecord,
+    now_ms: int,
+    status: TaskStatus,
+    *,
+    result: str | None = None,
+    reason: str | None = None,
+    error: ErrorRecord | None = None,
+) -> Settlement:
+    return Settlement(
+        id=record.id,
+        run=record.run,
+        now_ms=now_ms,
+        status=status,
+        attempt=record.attempt,
+        result=result,
+        reason=reason,
+        error=error,
+    )

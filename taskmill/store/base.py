@@ -1,0 +1,62 @@
+"""What the engine needs of a store; every backend passes the same conformance suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import attrs
+
+from taskmill.model.changes import Change, Effect, Opening
+from taskmill.model.errors import StoreError
+from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.status import TaskStatus
+
+
+@attrs.frozen(kw_only=True)
+class Selection:
+    """Which tasks, in terms a store can look up; None means any."""
+
+    domain: str | None = None
+    types: frozenset[str] | None = None
+    statuses: frozenset[TaskStatus]
+    ids: frozenset[TaskId] | None = None
+    any_group: bool = True
+    group: str | None = None
+    """Looked at where ``any_group`` is false; None is then the tasks without a group."""
+    parent: TaskId | None = None
+    key: str | None = None
+    created_before: datetime | None = None
+    created_after: datetime | None = None
+
+
+class Store(Protocol):
+    """Durable tasks. Times are given by the caller; a store reads no clock."""
+
+    async def open(self, *, now: datetime) -> Opening:
+        """Become the one dispatcher of this store, after recovery in one transaction.
+
+        StoreInUse, naming the process, where another is.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store; a store that is not open is left alone."""
+        ...
+
+    async def apply(self, changes: Sequence[Change]) -> list[Effect | StoreError]:
+        """Apply ``changes`` in order, in one transaction; durable on return.
+
+        A change that the database refuses gets a StoreError in its place and leaves the others
+        be. Raises StoreError where nothing could be written.
+        """
+        ...
+
+    async def get(self, task: TaskId) -> TaskRecord | None:
+        """The task with this id, as last committed."""
+        ...
+
+    async def count(self, selection: Selection) -> int:
+        """How many tasks ``selection`` names."""
+        ...

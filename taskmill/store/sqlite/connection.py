@@ -1,0 +1,73 @@
+"""One SQLite connection on a thread of its own, and the one way to have work done there."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+import aiosqlite
+
+from taskmill.model.errors import StoreError
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 5.0
+"""How long a statement waits for another process's write transaction."""
+
+
+class Port:
+    """A connection. All work goes through `run`, as one function on the connection's thread."""
+
+    def __init__(self, name: str, connection: aiosqlite.Connection) -> None:
+        self._name = name
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, path: str, name: str, *, uri: bool = False) -> Port:
+        """Connect; ``name`` is what errors call the database."""
+        try:
+            connection = await aiosqlite.connect(
+                path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=256, uri=uri
+            )
+        except sqlite3.Error as error:
+            raise store_error(name, error) from error
+        return cls(name, connection)
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` on the connection's thread; its sqlite3.Error becomes a StoreError."""
+        try:
+            return await run_on(self._connection, work)
+        except sqlite3.Error as error:
+            raise store_error(self._name, error) from error
+
+    async def close(self) -> None:
+        """Close the connection and end its thread."""
+        await self._connection.close()
+
+
+async def run_on(
+    connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]
+) -> T:
+    """Run ``work`` on the thread of ``connection``.
+
+    aiosqlite has no public call for this. A statement at a time costs a hop each: 181 us for
+    what takes 41 us as one function.
+    """
+    result: T = await connection._execute(work, connection._conn)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType] # noqa: SLF001 - see above
+    return result
+
+
+def store_error(name: str, error: sqlite3.Error) -> StoreError:
+    """What to tell a caller about ``error``, and what to do."""
+    code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    advice = {
+        sqlite3.SQLITE_FULL: "the disk is full; free some space",
+        sqlite3.SQLITE_BUSY: f"another process has been writing for over {BUSY_SECONDS:.0f} s",
+        sqlite3.SQLITE_READONLY: "the file or its directory is read-only; give this user write access",
+        sqlite3.SQLITE_CANTOPEN: "the file cannot be opened; look at its path and permissions",
+        sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup",
+        sqlite3.SQLITE_NOTADB: "this is no SQLite database; name another file",
+        sqlite3.SQLITE_IOERR: "the disk cannot be read or written",
+    }.get(code)
+    return StoreError(f"{name}: {error}" if advice is None else f"{name}: {advice} ({error})")

@@ -1,0 +1,107 @@
+"""What happens to a database between connecting and the first change: set-up, migration, recovery."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+
+from taskmill.model.changes import LevelCount, Opening
+from taskmill.model.errors import StoreError
+from taskmill.model.record import TaskId
+from taskmill.rules.steps import ReleaseFollowUp
+from taskmill.store.sqlite.batch import carry_out
+from taskmill.store.sqlite.statements import MIGRATIONS, SQL
+
+
+def configure(db: sqlite3.Connection, *, durability: str) -> None:
+    """Settings of the writing connection."""
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute(f"PRAGMA synchronous = {durability}")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA temp_store = MEMORY")
+
+
+def configure_reader(db: sqlite3.Connection) -> None:
+    """Settings of a connection that only reads."""
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute("PRAGMA query_only = ON")
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the file to this version, in one transaction; refuse one from a newer version."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        version = int(read_meta(db, "version") or 0)
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"the file has schema version {version} and this taskmill knows {len(MIGRATIONS)}: "
+                "it was written by a newer taskmill; upgrade this one"
+            )
+        for script in MIGRATIONS[version:]:
+            for statement in statements(script):
+                db.execute(statement)
+        write_meta(db, "version", str(len(MIGRATIONS)))
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one."""
+    text = ""
+    for line in script.splitlines(keepends=True):
+        text += line
+        if sqlite3.complete_statement(text):
+            yield text
+            text = ""
+    if text.strip():
+        yield text
+
+
+def take_over(db: sqlite3.Connection, *, now_ms: int, holder: dict[str, object]) -> Opening:
+    """Recover what the last process left, and begin a new epoch, in one transaction."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        epoch = int(read_meta(db, "epoch") or 0) + 1
+        write_meta(db, "epoch", str(epoch))
+        write_meta(db, "dispatcher", json.dumps({**holder, "epoch": epoch}))
+        for (task,) in db.execute(SQL["stopping"]).fetchall():
+            db.execute(SQL["recover_cancelled"], {"id": task, "now_ms": now_ms})
+            carry_out(db, ReleaseFollowUp(id=TaskId(task), now_ms=now_ms))
+        recovered = db.execute(SQL["recover_running"]).rowcount
+        levels = tuple(LevelCount(*row) for row in db.execute(SQL["levels"]))
+        opening = Opening(
+            epoch=epoch,
+            levels=levels,
+            next_due_ms=db.execute(SQL["next_due"]).fetchone()[0],
+            retries=db.execute(SQL["retries"]).fetchone()[0],
+            recovered=recovered,
+        )
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    return opening
+
+
+def holder_of(db: sqlite3.Connection) -> dict[str, object]:
+    """Who opened the file last, as it wrote down; empty where nobody did."""
+    stored = read_meta(db, "dispatcher")
+    holder: dict[str, object] = json.loads(stored) if stored else {}
+    return holder
+
+
+def read_meta(db: sqlite3.Connection, name: str) -> str | None:
+    """One fact about the file; None where it has none, or no tables yet."""
+    if db.execute(SQL["has_meta"]).fetchone() is None:
+        return None
+    row = db.execute(SQL["read_meta"], (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def write_meta(db: sqlite3.Connection, name: str, value: str) -> None:
+    """Note one fact about the file."""
+    db.execute(SQL["write_meta"], {"name": name, "value": value})

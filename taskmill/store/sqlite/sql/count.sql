@@ -1,0 +1,12 @@
+-- How many tasks a selection names; a parameter that is null selects nothing away.
+SELECT count(*)
+FROM taskmill_tasks
+WHERE status IN (SELECT value FROM json_each(:statuses))
+    AND (:domain IS NULL OR domain = :domain)
+    AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
+    AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
+    AND (:any_group OR group_name IS :group)
+    AND (:parent IS NULL OR parent = :parent)
+    AND (:key IS NULL OR key = :key)
+    AND (:created_before_ms IS NULL OR created_at_ms < :created_before_ms)
+    AND (:created_after_ms IS NULL OR created_at_ms > :created_after_ms)

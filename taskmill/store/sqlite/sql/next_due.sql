@@ -1,0 +1,2 @@
+-- When the next task is due.
+SELECT min(due_at_ms) FROM taskmill_tasks WHERE due_at_ms IS NOT NULL

@@ -1,0 +1,2 @@
+-- One fact about this file.
+SELECT value FROM taskmill_meta WHERE name = ?

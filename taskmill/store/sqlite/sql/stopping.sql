@@ -1,0 +1,2 @@
+-- The runs that were to stop when their process ended.
+SELECT id FROM taskmill_tasks WHERE status = 'running' AND stop_cause IS NOT NULL

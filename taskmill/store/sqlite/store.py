@@ -1,0 +1,167 @@
+"""The SQLite store: a writing connection, a reading one, and the lock on the file."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from taskmill.model.changes import Change, Effect, Opening
+from taskmill.model.errors import ConfigurationError, InvalidState, StoreError, StoreInUse
+from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.times import to_ms
+from taskmill.store.base import Selection
+from taskmill.store.sqlite import batch, opening
+from taskmill.store.sqlite.connection import Port
+from taskmill.store.sqlite.files import FileLock, prepare
+from taskmill.store.sqlite.rows import selection_values
+from taskmill.store.sqlite.statements import SQL
+
+T = TypeVar("T")
+
+Durability = Literal["power", "process"]
+_SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
+
+WAL_LIMIT = 8 * 1024 * 1024
+"""The size in bytes at which the write-ahead log is brought into the database."""
+
+
+class SqliteStore:
+    """Tasks in a SQLite file, or in memory with ``":memory:"``.
+
+    ``durability="power"`` keeps what was accepted through a power cut; ``"process"`` is faster
+    and keeps it through a killed process, but may lose the last moments before a power cut.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "power") -> None:
+        if durability not in _SYNCHRONOUS:
+            raise ConfigurationError(f"durability is 'power' or 'process', not {durability!r}")
+        self._path = None if os.fspath(path) == ":memory:" else Path(path).absolute()
+        self._name = ":memory:" if self._path is None else str(self._path)
+        self._synchronous = _SYNCHRONOUS[durability]
+        self._lock: FileLock | None = None
+        self._writer: Port | None = None
+        self._reader: Port | None = None
+        self._wal_limit = WAL_LIMIT
+
+    def __repr__(self) -> str:
+        return f"SqliteStore({self._name!r})"
+
+    async def open(self, *, now: datetime) -> Opening:
+        """Become the one dispatcher of this database, after recovery in one transaction."""
+        if self._writer is not None:
+            raise InvalidState(f"{self!r} is open already")
+        try:
+            if self._path is not None:
+                prepare(self._path)
+                await self._take_lock(self._path)
+            self._writer = self._reader = await Port.open(self._name, self._name)
+            await self._writer.run(partial(opening.configure, durability=self._synchronous))
+            await self._writer.run(opening.migrate)
+            holder: dict[str, object] = {
+                "pid": os.getpid(),
+                "host": platform.node(),
+                "since": now.isoformat(timespec="seconds"),
+            }
+            found = await self._writer.run(
+                partial(opening.take_over, now_ms=to_ms(now), holder=holder)
+            )
+            if self._path is not None:
+                self._reader = await Port.open(self._name, self._name)
+                await self._reader.run(opening.configure_reader)
+        except BaseException:
+            await self.close()
+            raise
+        return found
+
+    async def close(self) -> None:
+        """Bring the log into the file, close the connections and let go of the lock."""
+        writer, reader = self._writer, self._reader
+        self._writer = self._reader = None
+        if reader is not None and reader is not writer:
+            await reader.close()
+        if writer is not None:
+            try:
+                await writer.run(_checkpoint)
+            except StoreError:
+                pass  # a log that cannot be brought in now is read at the next opening
+            finally:
+                await writer.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    async def apply(self, changes: Sequence[Change]) -> list[Effect | StoreError]:
+        """Apply ``changes`` in order, in one transaction."""
+        return await _open(self._writer).run(partial(self._apply, changes))
+
+    async def get(self, task: TaskId) -> TaskRecord | None:
+        """The task with this id, as last committed."""
+        return await _open(self._reader).run(lambda db: batch.find(db, task))
+
+    async def count(self, selection: Selection) -> int:
+        """How many tasks ``selection`` names."""
+        values = selection_values(selection)
+        return await _open(self._reader).run(
+            lambda db: int(db.execute(SQL["count"], values).fetchone()[0])
+        )
+
+    def _apply(self, changes: Sequence[Change], db: sqlite3.Connection) -> list[Effect | StoreError]:
+        if self._path is not None:
+            self._keep_log_short(db, self._path)
+        return batch.apply(db, changes)
+
+    def _keep_log_short(self, db: sqlite3.Connection, path: Path) -> None:
+        """Bring the log in when it has grown; a reader in the way postpones it."""
+        try:
+            size = os.stat(f"{path}-wal").st_size  # noqa: PTH116 - a Path costs more than the call
+        except OSError:
+            return
+        if size > self._wal_limit:
+            self._wal_limit = WAL_LIMIT if _checkpoint(db) else size + WAL_LIMIT
+
+    async def _take_lock(self, path: Path) -> None:
+        lock = FileLock(path.with_name(f"{path.name}.lock"))
+        if not lock.acquire():
+            raise StoreInUse(await _describe_holder(path))
+        self._lock = lock
+
+
+def _open(port: Port | None) -> Port:
+    if port is None:
+        raise InvalidState("the store is not open; work inside `async with Scheduler(...)`")
+    return port
+
+
+def _checkpoint(db: sqlite3.Connection) -> bool:
+    """Bring the whole log into the file and empty it; False where a reader is in the way."""
+    db.execute("PRAGMA busy_timeout = 0")
+    try:
+        busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        db.execute("PRAGMA busy_timeout = 5000")
+    return not busy
+
+
+async def _describe_holder(path: Path) -> str:
+    read: Callable[[sqlite3.Connection], dict[str, object]] = opening.holder_of
+    holder: dict[str, object] = {}
+    try:
+        port = await Port.open(str(path), str(path))
+        try:
+            holder = await port.run(read)
+        finally:
+            await port.close()
+    except StoreError:
+        pass  # then the message says less
+    who = (
+        f"process {holder['pid']} on {holder['host']} has dispatched from it since {holder['since']}"
+        if holder
+        else "another process dispatches from it"
+    )
+    return f"{path} is in use: {who}; stop that one first, or use another file"
