@@ -45,8 +45,8 @@ from taskmill.model.events import Unblocked as Unblocked
 from taskmill.model.options import SubmitOptions as SubmitOptions
 from taskmill.model.options import TaskFilter as TaskFilter
 from taskmill.model.options import TaskOptions as TaskOptions
-from taskmill.model.outcomes import Submitted as Submitted
 from taskmill.model.outcomes import SubmitOutcome as SubmitOutcome
+from taskmill.model.outcomes import Submitted as Submitted
 from taskmill.model.policies import Drain as Drain
 from taskmill.model.policies import GroupPolicy as GroupPolicy
 from taskmill.model.policies import Jitter as Jitter

@@ -22,7 +22,7 @@ from taskmill.store.base import Selection
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
-T = TypeVar("T")
+T = TypeVar("T", bound=Task[Any, Any])
 
 
 @final
@@ -30,7 +30,11 @@ class DomainHandle(Generic[D]):
     """One domain of a scheduler. Cheap to make, free to pass around; equal for equal domains."""
 
     def __init__(
-        self, key: type[D], domain: Domain[Any], control: Callable[[], Control], hub: Callable[[], Hub]
+        self,
+        key: type[D],
+        domain: Domain[Any],
+        control: Callable[[], Control],
+        hub: Callable[[], Hub],
     ) -> None:
         self.key = key
         self._domain = domain
@@ -122,5 +126,3 @@ def selection(where: TaskFilter, *, domain: str | None) -> Selection:
         created_before=where.get("created_before"),
         created_after=where.get("created_after"),
     )
-
-

@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from random import Random
-from typing import Any, final, overload
+from typing import Any, Self, final, overload
 
 import anyio
 from anyio import AsyncContextManagerMixin
-from typing_extensions import Self, TypeVar, Unpack
+from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.domain import Domain
 from taskmill.define.task import DomainKey, Task, TaskType
@@ -41,12 +41,12 @@ log = logging.getLogger("taskmill")
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
-T = TypeVar("T")
+T = TypeVar("T", bound=Task[Any, Any])
 
 
 @final
 class Scheduler(AsyncContextManagerMixin):
-    """Runs the tasks of its domains: ``async with Scheduler("app.db", domains=[...]) as scheduler``.
+    """Runs the tasks of its domains: ``async with Scheduler("app.db", domains=[...]) as s:``.
 
     ``path`` is a SQLite file or ``":memory:"``; ``store`` is for a store made by hand. Entering
     opens the store, recovers what a crash left and dispatches until the block ends; leaving it

@@ -48,7 +48,7 @@ class Workplace(Protocol):
     async def spawn(
         self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
     ) -> list[Submitted[Any]]: ...
-    async def run_in_thread(self, function: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T: ...
+    async def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T: ...
 
 
 @final
@@ -128,15 +128,13 @@ class Context(Generic[D]):
         return await self._workplace.spawn(tasks, options)
 
     def progress(self, fraction: float, message: str | None = None) -> None:
-        """Report how far this handler is, from 0 to 1; what lies outside is cut. Safe from threads."""
+        """Report how far this handler is, 0 to 1; what lies outside is cut. Safe from threads."""
         self._workplace.progress(fraction, message)
 
     def progress_of(self, done: float, total: float, message: str | None = None) -> None:
         """Report ``done`` of ``total``; a total of zero is all done. Safe from threads."""
         self._workplace.progress(done / total if total else 1.0, message)
 
-    async def run_in_thread(
-        self, function: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
-    ) -> T:
-        """Run a blocking function in a thread and wait for it, also when this handler is stopped."""
+    async def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run a blocking function in a thread; a stop takes effect when it has returned."""
         return await self._workplace.run_in_thread(function, *args)

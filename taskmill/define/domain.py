@@ -40,7 +40,8 @@ class Domain(Generic[D]):
         self.key = key
         self.name: str = key.domain_name
         self.handlers = tuple(handlers)
-        self.max_concurrency = check_cap(max_concurrency, f"domain {self.name!r}: max_concurrency")
+        check_cap(max_concurrency, f"domain {self.name!r}: max_concurrency")
+        self.max_concurrency = max_concurrency
         self.defaults = defaults
         unknown = defaults.keys() - TaskOptions.__annotations__.keys()
         if unknown:

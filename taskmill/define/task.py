@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, cast, final, get_args, get_origin, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Protocol,
+    Self,
+    cast,
+    dataclass_transform,
+    final,
+    get_args,
+    get_origin,
+    overload,
+)
 
 import attrs
-from typing_extensions import Self, TypeVar, Unpack, dataclass_transform, get_original_bases
+from typing_extensions import TypeVar, Unpack, get_original_bases
 
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.options import TaskOptions
@@ -26,7 +39,9 @@ class DomainKey:
         cls.domain_name = checked_name(name, "a domain")
 
     def __new__(cls) -> Self:
-        raise ConfigurationError(f"{cls.__name__} is an identity: pass the class itself, not an instance")
+        raise ConfigurationError(
+            f"{cls.__name__} is an identity: pass the class itself, not an instance"
+        )
 
 
 D = TypeVar("D", bound=DomainKey)
@@ -70,7 +85,7 @@ class Task(Generic[D, R]):
                 f"a task class takes {', '.join(sorted(TaskOptions.__annotations__))}"
             )
         cls.task_options = options
-        for field in cls.__dict__.get("__annotations__", {}):
+        for field in inspect.get_annotations(cls):
             if field in RESERVED or field.startswith("task_"):
                 raise ConfigurationError(
                     f"{cls.__qualname__}.{field}: payload fields cannot be named "
@@ -143,7 +158,8 @@ def checked_name(name: str, what: str) -> str:
     """Return ``name`` if it can be part of a qualified type name."""
     if not name or "::" in name or any(char.isspace() for char in name):
         raise ConfigurationError(
-            f"{what} cannot be named {name!r}: a name is not empty and has no '::' and no white space"
+            f"{what} cannot be named {name!r}: "
+            "a name is not empty and has no '::' and no white space"
         )
     return name
 
@@ -158,10 +174,15 @@ def _type_arguments(cls: type[Task[Any, Any]]) -> tuple[type[DomainKey], Any]:
     for base in get_original_bases(cls):
         if get_origin(base) is Task:
             domain, *rest = get_args(base)
-            if isinstance(domain, type) and issubclass(domain, DomainKey) and domain is not DomainKey:
+            if (
+                isinstance(domain, type)
+                and issubclass(domain, DomainKey)
+                and domain is not DomainKey
+            ):
                 return domain, _none_result(rest)
     raise ConfigurationError(
-        f"{cls.__qualname__} does not say its domain; write class {cls.__name__}(Task[MyDomain], name=...)"
+        f"{cls.__qualname__} does not say its domain; "
+        f"write class {cls.__name__}(Task[MyDomain], name=...)"
     )
 
 

@@ -72,7 +72,11 @@ def end_of_run(
         case TaskStatus.PENDING:
             retry_at = from_ms(settlement.due_at_ms or settlement.now_ms)
             return Failed(
-                header=header, load=load, error=_error_of(settlement), will_retry=True, retry_at=retry_at
+                header=header,
+                load=load,
+                error=_error_of(settlement),
+                will_retry=True,
+                retry_at=retry_at,
             )
         case _:
             return Failed(header=header, load=load, error=_error_of(settlement), will_retry=False)
@@ -81,4 +85,10 @@ def end_of_run(
 def _error_of(settlement: Settlement) -> ErrorRecord:
     if settlement.error is not None:
         return settlement.error
-    return ErrorRecord(type="", message=settlement.reason or "", traceback="")
+    return ErrorRecord(
+        type="",
+        message=settlement.reason or "",
+        traceback="",
+        run=settlement.run,
+        at=from_ms(settlement.now_ms),
+    )

@@ -7,11 +7,12 @@ import traceback
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from logging import Logger, LoggerAdapter
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
-from typing_extensions import TypeVarTuple, Unpack
+from typing_extensions import TypeVarTuple
 
 from taskmill.define.context import Context
 from taskmill.define.task import DomainKey, Task
@@ -38,6 +39,7 @@ Ts = TypeVarTuple("Ts")
 
 MAX_TRACEBACK = 16 * 1024
 MAX_MESSAGE = 4 * 1024
+_OURS = ("taskmill.engine.", "taskmill.executors.", "anyio.")
 
 
 class Surroundings(Protocol):
@@ -89,10 +91,12 @@ class Attempt:
             with self._scope:
                 self.result = await self._call(executor)
                 return Returned(codec.encode_result(self.result))
-        except BaseException as error:  # noqa: BLE001 - around the user's handler
+        except BaseException as error:
             if anyio.get_current_task().has_pending_cancellation():
                 raise
-            return self._raised(error, jitter) if self.cause is None else self._halted(error, jitter)
+            return (
+                self._raised(error, jitter) if self.cause is None else self._halted(error, jitter)
+            )
         return self._halted(None, jitter)
 
     async def _call(self, executor: Executor) -> object:
@@ -126,7 +130,7 @@ class Attempt:
         else:
             delay = None
         return Raised(
-            error=describe(error),
+            error=describe(error, run=self.record.run, at=self._surroundings.clock.now()),
             max_retries=self.options.max_retries,
             delay=delay,
             dead_letter=policy.dead_letter,
@@ -198,23 +202,35 @@ class Attempt:
     ) -> list[Submitted[Any]]:
         return await self._surroundings.spawn(self.record, tasks, options)
 
-    async def run_in_thread(self, function: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+    async def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         with self._surroundings.clock.hold():
             return await anyio.to_thread.run_sync(function, *args)
 
 
-def describe(error: BaseException) -> ErrorRecord:
+def describe(error: BaseException, *, run: int, at: datetime) -> ErrorRecord:
     """What is kept of an exception: its class, message and the end of its traceback, bounded."""
     try:
         message = str(error)
     except Exception as broken:  # noqa: BLE001 - the user's __str__
         message = f"<str() of this error raised {type(broken).__name__}>"
-    frames = "".join(traceback.format_exception(error, limit=-25))
+    frames = "".join(
+        traceback.format_exception(type(error), error, _own_frames(error.__traceback__), limit=-25)
+    )
     return ErrorRecord(
         type=f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
         message=_storable(message)[:MAX_MESSAGE],
         traceback=_storable(frames)[-MAX_TRACEBACK:],
+        run=run,
+        at=at,
     )
+
+
+def _own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame that is the handler's, not ours."""
+    at = trace
+    while at is not None and at.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+        at = at.tb_next
+    return trace if at is None else at
 
 
 def _storable(text: str) -> str:

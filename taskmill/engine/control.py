@@ -38,7 +38,7 @@ from taskmill.model.errors import (
 )
 from taskmill.model.events import Cancelled, Enqueued, TaskHeader
 from taskmill.model.options import SubmitOptions
-from taskmill.model.outcomes import Submitted, SubmitOutcome
+from taskmill.model.outcomes import SubmitOutcome, Submitted
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
@@ -195,7 +195,9 @@ class Control:
         if record.status is TaskStatus.COMPLETED:
             known = self._registry.find(record.type)
             if known is None:
-                raise PayloadError(f"no domain here has task type {record.type!r} to read its result")
+                raise PayloadError(
+                    f"no domain here has task type {record.type!r} to read its result"
+                )
             return known.codec.decode_result(record.result)
         raised = TaskCancelled if record.status is TaskStatus.CANCELLED else TaskFailed
         raise raised(f"task {task} ({record.type}) ended as {record.status}: {record.reason}")
@@ -254,4 +256,3 @@ def _enqueued(task: Task[Any, Any], new: NewTask, placed: Placed) -> Enqueued[An
 def _unknown(task: TaskId, domain: str | None) -> UnknownTaskError:
     where = "here" if domain is None else f"in domain {domain!r}"
     return UnknownTaskError(f"there is no task {task} {where}")
-

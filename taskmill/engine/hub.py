@@ -19,7 +19,9 @@ BOUND = 1024
 """How many unread events a stream keeps."""
 
 
-class EventStream(AbstractAsyncContextManager["EventStream[E_co]"], AsyncIterator[E_co], Generic[E_co]):
+class EventStream(
+    AbstractAsyncContextManager["EventStream[E_co]"], AsyncIterator[E_co], Generic[E_co]
+):
     """Events as they happen: ``async with handle.events() as events: async for event in events``.
 
     The subscription exists inside the ``async with``: nothing that happens in the block is

@@ -24,7 +24,7 @@ START: Position = (-1, -1)
 
 @attrs.define
 class Level:
-    """One base priority of one lane: a sorted window on its oldest tasks, and how many there are."""
+    """One base priority of one lane: a sorted window on its oldest tasks, and their number."""
 
     window: list[Position] = attrs.field(factory=list[Position])
     count: int = 0

@@ -17,9 +17,7 @@ class ReadyQueue:
     can run here. A lane is in the heap of open lanes, or parked in the heap of one gate.
     """
 
-    def __init__(
-        self, lane_of: Callable[[str, str | None], Lane], handled: Container[str]
-    ) -> None:
+    def __init__(self, lane_of: Callable[[str, str | None], Lane], handled: Container[str]) -> None:
         self._lane_of = lane_of
         self._handled = handled
         self._lanes: dict[tuple[str, str | None], LaneQueue] = {}

@@ -25,7 +25,7 @@ from taskmill.model.errors import StoreError
 from taskmill.model.events import Dispatched, StopOverdue, Unblocked
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
-from taskmill.model.times import to_ms
+from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.gates import Lane
 from taskmill.rules.settle import Halted, Raised, settle
 
@@ -83,9 +83,7 @@ class Running:
             self._finish(attempt, settle(record, Halted(StopCause.SHUTDOWN), now_ms=self._now_ms()))
             return
         load = load_of(self._registry, record)
-        self._hub.publish(
-            lambda: Dispatched(header=header_of(record), load=load, run=record.run)
-        )
+        self._hub.publish(lambda: Dispatched(header=header_of(record), load=load, run=record.run))
         self._handlers.start_soon(self._run, attempt)
         if attempt.options.timeout is not None:
             self._handlers.start_soon(self._time_out, attempt, attempt.options.timeout)
@@ -202,7 +200,13 @@ class Running:
         if settlement.reason is not None and settlement.reason.startswith(_UNSTORABLE):
             return  # even that was refused; recovery takes the row up at the next opening
         reason = f"{_UNSTORABLE}: {error}"
-        failure = ErrorRecord(type="StoreError", message=reason, traceback="")
+        failure = ErrorRecord(
+            type="StoreError",
+            message=reason,
+            traceback="",
+            run=settlement.run,
+            at=from_ms(settlement.now_ms),
+        )
         again = settle(
             attempt.record,
             Raised(error=failure, max_retries=0, delay=None),

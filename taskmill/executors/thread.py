@@ -24,10 +24,13 @@ class ThreadExecutor:
     `Context.check`, and keeps its slot until it returns.
     """
 
-    capacity: int | None = attrs.field(
-        default=None, converter=lambda cap: check_cap(cap, "a thread executor's capacity")
+    capacity: int | None = None
+    _limiter: anyio.CapacityLimiter = attrs.field(
+        factory=_unlimited, init=False, eq=False, repr=False
     )
-    _limiter: anyio.CapacityLimiter = attrs.field(factory=_unlimited, init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        check_cap(self.capacity, "a thread executor's capacity")
 
     async def run(self, work: Work) -> object:
         """Call the handler in a thread and wait for it, whatever happens."""

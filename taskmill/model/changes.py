@@ -161,7 +161,7 @@ class Settled:
     """What a settlement did."""
 
     status: TaskStatus | None
-    """Where the task is now; CANCELLED where its stop was on record first; None if nothing changed."""
+    """Where the task is now: CANCELLED where its stop came first; None if nothing changed."""
     unblocked: TaskRecord | None = None
     """The follow-up that waited for this task and is ready now."""
 

@@ -1,7 +1,7 @@
 """What taskmill raises for its callers: one tree, each also the closest builtin.
 
 TaskmillError
-├── ConfigurationError (ValueError)      a declaration or an option is wrong; raised where it is written
+├── ConfigurationError (ValueError)      a declaration or an option is wrong
 ├── UnknownDomainError (LookupError)     no such domain on this scheduler
 ├── MissingStateError (LookupError)      a handler asked for state nobody provided
 ├── UnknownTaskError (LookupError)       no task has this id
@@ -75,7 +75,7 @@ class TaskCancelled(TaskFailed):
     """The task whose result was asked for was cancelled."""
 
 
-class Permanent(Exception):  # noqa: N818 - reads as what it says: `raise Permanent("no such user")`
+class Permanent(Exception):
     """Raise in a handler: this can never succeed, so it is not retried and ends as FAILED."""
 
     def __init__(self, reason: str = "") -> None:
@@ -83,8 +83,8 @@ class Permanent(Exception):  # noqa: N818 - reads as what it says: `raise Perman
         self.reason = reason
 
 
-class RetryAfter(Exception):  # noqa: N818 - reads as what it says
-    """Raise in a handler: this attempt failed; run again after ``delay`` if the policy has retries left."""
+class RetryAfter(Exception):
+    """Raise in a handler: this attempt failed; the next one, if any is left, is after ``delay``."""
 
     def __init__(self, delay: timedelta, reason: str = "") -> None:
         super().__init__(reason or f"retry after {delay}")
@@ -93,7 +93,7 @@ class RetryAfter(Exception):  # noqa: N818 - reads as what it says
         self.delay = delay
 
 
-class Stopped(BaseException):  # noqa: N818 - reads as what it says
+class Stopped(BaseException):
     """Raised by `Context.check` in a handler that was told to stop; let it pass.
 
     Not an Exception, so that ``except Exception`` in a handler does not swallow it.

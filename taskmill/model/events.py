@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -57,7 +57,7 @@ class About(Generic[T]):
         return self.load()
 
     def to_dict(self) -> dict[str, object]:
-        """The event as JSON-ready values, its class name under ``"event"``; payloads are left out."""
+        """The event as JSON-ready values, its class under ``"event"``; the payload is left out."""
         return _to_dict(self)
 
 
@@ -137,7 +137,7 @@ class StopOverdue(About[T]):
 
 @attrs.frozen
 class Lagged:
-    """The reader of this stream was too slow and missed ``count`` events, here and before the next."""
+    """The reader of this stream was too slow and missed the ``count`` events before the next."""
 
     count: int
 
@@ -166,10 +166,15 @@ Event: TypeAlias = AnyTaskEvent | Lagged
 
 def _to_dict(event: object) -> dict[str, object]:
     values: dict[str, object] = {"event": type(event).__name__}
-    for field in attrs.fields(type(event)):
+    for field in _fields(event):
         if field.metadata.get("json", True):
             values[field.name] = _plain(getattr(event, field.name))
     return values
+
+
+def _fields(value: object) -> Sequence[attrs.Attribute[Any]]:
+    fields: Sequence[attrs.Attribute[Any]] = getattr(type(value), "__attrs_attrs__", ())
+    return fields
 
 
 def _plain(value: object) -> object:
@@ -181,12 +186,14 @@ def _plain(value: object) -> object:
         case enum.Enum():
             return value.value
         case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - element types are checked by the call
+            items = cast("Mapping[object, object]", value)  # an isinstance check loses the types
+            return {str(key): _plain(item) for key, item in items.items()}
         case None | str() | int() | float():
             return value
         case list() | tuple():
-            return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType] - as above
+            elements = cast("Sequence[object]", value)  # as above
+            return [_plain(item) for item in elements]
         case _ if attrs.has(type(value)):
-            return {f.name: _plain(getattr(value, f.name)) for f in attrs.fields(type(value))}
+            return {field.name: _plain(getattr(value, field.name)) for field in _fields(value)}
         case _:
             return repr(value)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TaskOptions(TypedDict, total=False):
-    """Options of a task class, of a domain, or of one call. A missing key inherits; None means none."""
+    """Options of a class, a domain or one call. A missing key inherits; None means none."""
 
     priority: int
     """0 (most urgent) to 255; see `Priority`."""
@@ -48,7 +48,7 @@ class SubmitOptions(TaskOptions, total=False):
 
 
 class TaskFilter(TypedDict, total=False):
-    """Which tasks; all conditions must hold. Active tasks only, unless ``status`` says otherwise."""
+    """Which tasks; all conditions must hold. Active ones only, unless ``status`` says otherwise."""
 
     types: Iterable[type[Task[Any, Any]]]
     status: TaskStatus | Iterable[TaskStatus]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -13,7 +13,7 @@ from taskmill.model.errors import ConfigurationError
 
 
 class Priority(enum.IntEnum):
-    """How urgent a task is, 0 to 255; lower is more urgent. Any int between the names is fine too."""
+    """How urgent a task is, 0 to 255; lower is more urgent. Any int in between is fine too."""
 
     REALTIME = 0
     HIGH = 64
@@ -41,13 +41,16 @@ class Backoff(enum.Enum):
     EXPONENTIAL = "exponential"
 
 
-RetryOn = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+RetryOn: TypeAlias = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
-def _not_negative(_: object, attribute: attrs.Attribute[Any], value: timedelta | int | None) -> None:
-    if value is None:
-        return
-    if value < (timedelta(0) if isinstance(value, timedelta) else 0):
+def _not_negative(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if value < 0:
+        raise ConfigurationError(f"{attribute.name} must be zero or more, not {value!r}")
+
+
+def _no_negative_time(_: object, attribute: attrs.Attribute[Any], value: timedelta) -> None:
+    if value < timedelta(0):
         raise ConfigurationError(f"{attribute.name} must be zero or more, not {value!r}")
 
 
@@ -64,8 +67,8 @@ class RetryPolicy:
 
     max_retries: int = attrs.field(default=3, validator=_not_negative)
     backoff: Backoff = Backoff.EXPONENTIAL
-    base: timedelta = attrs.field(default=timedelta(seconds=1), validator=_not_negative)
-    max_delay: timedelta = attrs.field(default=timedelta(seconds=60), validator=_not_negative)
+    base: timedelta = attrs.field(default=timedelta(seconds=1), validator=_no_negative_time)
+    max_delay: timedelta = attrs.field(default=timedelta(seconds=60), validator=_no_negative_time)
     multiplier: float = attrs.field(default=2.0, validator=_not_negative)
     jitter: Jitter = Jitter.NONE
     retry_on: RetryOn = (Exception,)
@@ -139,27 +142,27 @@ class RetryPolicy:
         )
 
 
-def check_cap(cap: int | None, what: str) -> int | None:
-    """Return ``cap`` if it is None or at least 1; a cap of 0 would hold work for ever, unseen."""
+def check_cap(cap: int | None, what: str) -> None:
+    """Raise ConfigurationError for a cap below 1: it would hold work for ever, unseen."""
     if cap is not None and cap < 1:
         raise ConfigurationError(f"{what} must be 1 or more, or None for no cap; got {cap!r}")
-    return cap
 
 
 @attrs.frozen(kw_only=True)
 class GroupPolicy:
     """What a group of tasks may use. ``max_concurrency=None`` means no cap of its own."""
 
-    max_concurrency: int | None = attrs.field(
-        default=None, converter=lambda cap: check_cap(cap, "a group's max_concurrency")
-    )
+    max_concurrency: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        check_cap(self.max_concurrency, "a group's max_concurrency")
 
 
 @attrs.frozen
 class Drain:
-    """Shut down by letting running handlers finish for up to ``timeout``, then cancelling the rest."""
+    """Shut down by letting handlers finish for up to ``timeout``, then cancelling the rest."""
 
-    timeout: timedelta = attrs.field(default=timedelta(seconds=30), validator=_not_negative)
+    timeout: timedelta = attrs.field(default=timedelta(seconds=30), validator=_no_negative_time)
 
 
 @attrs.frozen

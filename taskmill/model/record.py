@@ -22,8 +22,8 @@ class ErrorRecord:
     message: str
     traceback: str
     """The last lines of the traceback, bounded to 16 KiB; empty where there was none."""
-    run: int = 0
-    at: datetime | None = None
+    run: int
+    at: datetime
 
 
 @attrs.frozen(kw_only=True)

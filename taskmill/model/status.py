@@ -31,7 +31,15 @@ class TaskStatus(enum.StrEnum):
 
 _S = TaskStatus
 TERMINAL = frozenset(
-    {_S.COMPLETED, _S.FAILED, _S.DEAD, _S.CANCELLED, _S.SUPERSEDED, _S.EXPIRED, _S.DEPENDENCY_FAILED}
+    {
+        _S.COMPLETED,
+        _S.FAILED,
+        _S.DEAD,
+        _S.CANCELLED,
+        _S.SUPERSEDED,
+        _S.EXPIRED,
+        _S.DEPENDENCY_FAILED,
+    }
 )
 ACTIVE = frozenset({_S.PENDING, _S.BLOCKED, _S.RUNNING, _S.WAITING})
 

@@ -11,7 +11,6 @@ from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
 from taskmill.rules.steps import FindActive, FindTask, Insert, Rule, Upgrade
 
-
 _WAITING = frozenset({TaskStatus.PENDING, TaskStatus.BLOCKED})
 
 

@@ -37,17 +37,22 @@ class Lane:
     group: str | None
     domain: str
     executor: str
-    gates: tuple[Gate, ...] = attrs.field(init=False, eq=False, repr=False)
+    gates: tuple[Gate, ...] = attrs.field(
+        default=attrs.Factory(lambda lane: _gates_of(lane), takes_self=True),
+        init=False,
+        eq=False,
+        repr=False,
+    )
     """The gates it has to pass, in order."""
 
-    @gates.default
-    def _its_gates(self) -> tuple[Gate, ...]:
-        always = (
-            Gate(GateKind.HANDLER, self.type),
-            Gate(GateKind.EXECUTOR, self.executor),
-            Gate(GateKind.DOMAIN, self.domain),
-        )
-        return always if self.group is None else (*always, Gate(GateKind.GROUP, self.group))
+
+def _gates_of(lane: Lane) -> tuple[Gate, ...]:
+    always = (
+        Gate(GateKind.HANDLER, lane.type),
+        Gate(GateKind.EXECUTOR, lane.executor),
+        Gate(GateKind.DOMAIN, lane.domain),
+    )
+    return always if lane.group is None else (*always, Gate(GateKind.GROUP, lane.group))
 
 
 @attrs.define(kw_only=True)

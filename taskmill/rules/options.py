@@ -35,14 +35,6 @@ _ATTEMPT_KEYS = ("timeout", "retry", "stop_grace")
 
 
 @attrs.frozen(kw_only=True)
-class TypeDefaults:
-    """The options of a task type, with the layers behind the call and the payload merged."""
-
-    options: TaskOptions
-    tags: Mapping[str, str]
-
-
-@attrs.frozen(kw_only=True)
 class AttemptOptions:
     """The options that hold while a handler runs."""
 
@@ -50,6 +42,15 @@ class AttemptOptions:
     retry: RetryPolicy
     max_retries: int
     stop_grace: timedelta
+
+
+@attrs.frozen(kw_only=True)
+class TypeDefaults:
+    """The options of a task type, with the layers behind the call and the payload merged."""
+
+    options: TaskOptions
+    tags: Mapping[str, str]
+    attempt: AttemptOptions
 
 
 @attrs.frozen(kw_only=True)
@@ -76,11 +77,18 @@ def type_defaults(
     for layer in (task, domain, scheduler):
         check_options(layer, owner)
     options = cast("TaskOptions", {**BUILT_IN, **scheduler, **domain, **task})  # same keys each
+    retry = options.get("retry", RetryPolicy())
     tags: dict[str, str] = {}
     for layer in (scheduler, domain, task):
         tags = merged_tags(tags, layer)
     check_tags(tags)
-    return TypeDefaults(options=options, tags=tags)
+    attempt = AttemptOptions(
+        timeout=options.get("timeout"),
+        retry=retry,
+        max_retries=options.get("max_retries", retry.max_retries),
+        stop_grace=options.get("stop_grace", timedelta(seconds=30)),
+    )
+    return TypeDefaults(options=options, tags=tags, attempt=attempt)
 
 
 def merged_tags(inherited: Mapping[str, str], layer: TaskOptions) -> dict[str, str]:
@@ -136,20 +144,20 @@ def attempt_options(
     defaults: TypeDefaults, stored: str | None, max_retries: int | None
 ) -> AttemptOptions:
     """What holds while a task runs: the call's stored options over its type's defaults."""
-    options: Mapping[str, Any] = defaults.options
-    retry: RetryPolicy = options["retry"]
-    if stored is not None:
-        own = json.loads(stored)
-        if "retry" in own:
-            retry = _retry_from(own.pop("retry"), retry)
-        options = {**options, **{key: _length(own[key]) for key in own}}
+    if stored is None and max_retries is None:
+        return defaults.attempt
+    options = defaults.attempt
+    own: dict[str, Any] = {} if stored is None else json.loads(stored)
+    retry = _retry_from(own["retry"], options.retry) if "retry" in own else options.retry
     if max_retries is None:
-        max_retries = options.get("max_retries", retry.max_retries)
+        max_retries = retry.max_retries if "retry" in own else options.max_retries
     return AttemptOptions(
-        timeout=options["timeout"],
+        timeout=_length(own["timeout"]) if "timeout" in own else options.timeout,
         retry=retry,
         max_retries=max_retries,
-        stop_grace=options["stop_grace"],
+        stop_grace=timedelta(seconds=own["stop_grace"])
+        if "stop_grace" in own
+        else options.stop_grace,
     )
 
 

@@ -15,9 +15,8 @@ def is_retryable(policy: RetryPolicy, error: BaseException) -> bool:
         return False
     if isinstance(error, RetryAfter):
         return True
-    if isinstance(policy.retry_on, tuple):
-        return isinstance(error, policy.retry_on)
-    return policy.retry_on(error)
+    named = policy.retry_on
+    return named(error) if callable(named) else isinstance(error, named)
 
 
 def retry_delay(policy: RetryPolicy, attempt: int, *, jitter: float) -> timedelta:

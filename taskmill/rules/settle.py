@@ -48,9 +48,17 @@ def settle(record: TaskRecord, result: Result, *, now_ms: int) -> Settlement:
             return _ended(record, now_ms, TaskStatus.COMPLETED, result=value)
         case Raised():
             return _failed(record, result, now_ms)
-        case Halted(cause=StopCause.CANCELLED):
+        case Halted():
+            return _halted(record, result.cause, now_ms)
+        case _:
+            assert_never(result)
+
+
+def _halted(record: TaskRecord, cause: StopCause, now_ms: int) -> Settlement:
+    match cause:
+        case StopCause.CANCELLED:
             return _ended(record, now_ms, TaskStatus.CANCELLED, reason="cancelled while running")
-        case Halted(cause=StopCause.SHUTDOWN):
+        case StopCause.SHUTDOWN:
             return Settlement(
                 id=record.id,
                 run=record.run,
@@ -58,10 +66,10 @@ def settle(record: TaskRecord, result: Result, *, now_ms: int) -> Settlement:
                 status=TaskStatus.PENDING,
                 attempt=record.attempt - 1,
             )
-        case Halted(cause=StopCause.TIMEOUT):
-            raise AssertionError("a timeout is settled as the TimeoutError it raises")
+        case StopCause.TIMEOUT:
+            raise ValueError("a timeout is settled as the TimeoutError that it raises")
         case _:
-            assert_never(result)
+            assert_never(cause)
 
 
 def _failed(record: TaskRecord, raised: Raised, now_ms: int) -> Settlement:

@@ -55,7 +55,7 @@ class Settle:
 
 @attrs.frozen
 class SettleStopped:
-    """Settle the run as cancelled if it is still this one and was told to. Answer: its id, or None."""
+    """Settle the run as cancelled if it is this one and was told to. Answer: its id, or None."""
 
     settlement: Settlement
 

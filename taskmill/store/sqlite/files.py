@@ -1,4 +1,4 @@
-"""The database as a file: where it may be, who may read it, and which process dispatches from it."""
+"""The database as a file: where it may be, who may read it, which process dispatches from it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,25 @@ from pathlib import Path
 from taskmill.model.errors import StoreError
 
 NETWORK_FILESYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "ncpfs"}
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "fuse.sshfs",
+        "ncpfs",
+    }
 )
 
 
 def prepare(path: Path) -> None:
-    """Create the file, readable by its owner alone, if it is not there; refuse a place that is no good."""
+    """Create the file, its owner's alone, if it is not there; refuse a place that is no good."""
     if not path.parent.is_dir():
         raise StoreError(f"{path}: the directory {path.parent} does not exist; create it first")
     if path.is_dir():

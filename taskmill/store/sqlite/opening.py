@@ -1,4 +1,4 @@
-"""What happens to a database between connecting and the first change: set-up, migration, recovery."""
+"""What happens between connecting and the first change: set-up, migration, recovery."""
 
 from __future__ import annotations
 

@@ -19,9 +19,15 @@ _STATUS = {status.value: status for status in TaskStatus}
 
 def record_of(row: Sequence[Any], errors: Sequence[Sequence[Any]] = ()) -> TaskRecord:
     """The record of a task row, its columns in the order the statements name them."""
+    created: int
+    ready: int
+    due: int | None
+    run_at: int | None
+    started: int | None
+    finished: int | None
     (
-        task, kind, domain, payload, key, label, tags, group, status, priority, attempt, run, retries,
-        options, created, ready, due, run_at, started, finished, parent, result, reason,
+        task, kind, domain, payload, key, label, tags, group, status, priority, attempt, run,
+        retries, options, created, ready, due, run_at, started, finished, parent, result, reason,
     ) = row  # fmt: skip
     return TaskRecord(
         id=task,
@@ -52,6 +58,7 @@ def record_of(row: Sequence[Any], errors: Sequence[Sequence[Any]] = ()) -> TaskR
 
 
 def _error_of(row: Sequence[Any]) -> ErrorRecord:
+    at: int
     kind, message, traceback, run, at = row
     return ErrorRecord(type=kind, message=message, traceback=traceback, run=run, at=from_ms(at))
 
@@ -100,7 +107,7 @@ def error_values(settlement: Settlement, error: ErrorRecord) -> dict[str, object
     return {
         "id": settlement.id,
         "run": settlement.run,
-        "at_ms": settlement.now_ms,
+        "at_ms": to_ms(error.at),
         "type": error.type,
         "message": error.message,
         "traceback": error.traceback,

@@ -111,7 +111,9 @@ class SqliteStore:
             lambda db: int(db.execute(SQL["count"], values).fetchone()[0])
         )
 
-    def _apply(self, changes: Sequence[Change], db: sqlite3.Connection) -> list[Effect | StoreError]:
+    def _apply(
+        self, changes: Sequence[Change], db: sqlite3.Connection
+    ) -> list[Effect | StoreError]:
         if self._path is not None:
             self._keep_log_short(db, self._path)
         return batch.apply(db, changes)
@@ -160,7 +162,7 @@ async def _describe_holder(path: Path) -> str:
     except StoreError:
         pass  # then the message says less
     who = (
-        f"process {holder['pid']} on {holder['host']} has dispatched from it since {holder['since']}"
+        f"process {holder['pid']} on {holder['host']} dispatches from it since {holder['since']}"
         if holder
         else "another process dispatches from it"
     )
