@@ -27,7 +27,7 @@ T = TypeVar("T", bound=Task[Any, Any])
 
 @final
 class DomainHandle(Generic[D]):
-    """One domain of a scheduler. Cheap to make, free to pass around; equal for equal domains."""
+    """One domain of a scheduler. Cheap to make, free to pass around."""
 
     def __init__(
         self,

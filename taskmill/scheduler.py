@@ -139,6 +139,7 @@ class Scheduler(AsyncContextManagerMixin):
             engine = self._opened()
             async with anyio.create_task_group() as group:
                 group.start_soon(self._obey_signals, engine)
+                group.start_soon(self._leave_overdue, engine)
                 await engine.has_ended.wait()
                 group.cancel_scope.cancel()
 
@@ -185,6 +186,13 @@ class Scheduler(AsyncContextManagerMixin):
                 engine.stop(Stop())
                 break
             await anyio.sleep_forever()
+
+    async def _leave_overdue(self, engine: Engine) -> None:
+        await engine.overdue()
+        for record in engine.active_tasks():
+            log.error("leaving task %d (%s) behind: it does not stop", record.id, record.type)
+        logging.shutdown()
+        os._exit(1)
 
     # --- domains and state ---
 

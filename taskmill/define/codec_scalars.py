@@ -44,7 +44,7 @@ class Shape:
     """Whether the JSON is always a string, which can then be the key of an object."""
 
 
-class Misfit(Exception):  # noqa: N818 - becomes a PayloadError once the whole path is known
+class Misfit(Exception):  # becomes a PayloadError once the whole path is known
     """A value does not fit its type; ``path`` leads to it from the payload."""
 
     def __init__(self, problem: str) -> None:

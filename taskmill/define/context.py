@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from logging import LoggerAdapter
 from typing import TYPE_CHECKING, Any, Generic, Protocol, final
 
 from typing_extensions import TypeVar, TypeVarTuple, Unpack
@@ -15,7 +14,7 @@ from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskId, TaskRecord
 
 if TYPE_CHECKING:
-    from logging import Logger
+    from logging import Logger, LoggerAdapter
 
     from taskmill.handle import DomainHandle
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, final
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.codec import Codec
-from taskmill.define.task import DomainKey, Handler, Task
+from taskmill.define.task import DomainKey, Handler, Task, check_option_names
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.options import TaskOptions
 from taskmill.model.policies import check_cap
@@ -43,11 +43,7 @@ class Domain(Generic[D]):
         check_cap(max_concurrency, f"domain {self.name!r}: max_concurrency")
         self.max_concurrency = max_concurrency
         self.defaults = defaults
-        unknown = defaults.keys() - TaskOptions.__annotations__.keys()
-        if unknown:
-            raise ConfigurationError(
-                f"domain {self.name!r}: unknown option {', '.join(sorted(unknown))}"
-            )
+        check_option_names(defaults, f"domain {self.name!r}")
         self.state = by_type(state, f"domain {self.name!r}")
         self.codecs: Mapping[type[Task[D, Any]], Codec] = self._codecs(tasks)
 

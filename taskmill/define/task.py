@@ -78,12 +78,7 @@ class Task(Generic[D, R]):
         cls.task_result = result
         cls.task_name = checked_name(name, "a task type")
         cls.task_type = f"{domain.domain_name}::{name}"
-        unknown = options.keys() - TaskOptions.__annotations__.keys()
-        if unknown:
-            raise ConfigurationError(
-                f"{cls.__qualname__}: unknown option {', '.join(sorted(unknown))}; "
-                f"a task class takes {', '.join(sorted(TaskOptions.__annotations__))}"
-            )
+        check_option_names(options, cls.__qualname__)
         cls.task_options = options
         for field in inspect.get_annotations(cls):
             if field in RESERVED or field.startswith("task_"):
@@ -151,6 +146,16 @@ class Handler(Generic[D]):
         function = inspect.unwrap(self.execute)
         return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - an object with `async def __call__`
+        )
+
+
+def check_option_names(options: TaskOptions, owner: str) -> None:
+    """Raise ConfigurationError for a keyword that is no option of a task."""
+    unknown = options.keys() - TaskOptions.__annotations__.keys()
+    if unknown:
+        raise ConfigurationError(
+            f"{owner}: unknown option {', '.join(sorted(unknown))}; "
+            f"there is {', '.join(sorted(TaskOptions.__annotations__))}"
         )
 
 

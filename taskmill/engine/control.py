@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from taskmill.define.task import Task
 from taskmill.engine.announce import header_of, load_of
@@ -46,6 +47,9 @@ from taskmill.rules.dedup import identity
 from taskmill.rules.options import placement
 from taskmill.store.base import Selection, Store
 
+_BREATH = 500
+"""How many tasks of one call are prepared before others get their turn in the event loop."""
+
 
 class Control:
     """The verbs of one open scheduler."""
@@ -79,9 +83,14 @@ class Control:
         """Submit tasks, all or none; returns once they are durable."""
         tasks = list(tasks)
         now = self._clock.now()
-        prepared = tuple(self._prepare(tasks, index, call, now) for index in range(len(tasks)))
-        if not prepared:
+        gathered: list[NewTask] = []
+        for index in range(len(tasks)):
+            gathered.append(self._prepare(tasks, index, call, now))
+            if index % _BREATH == _BREATH - 1:
+                await checkpoint()
+        if not gathered:
             return []
+        prepared = tuple(gathered)
         effect = await self._writer.apply(
             Submit(prepared), partial(self._submitted, tasks, prepared)
         )
@@ -95,11 +104,7 @@ class Control:
         self, parent: TaskRecord, tasks: Iterable[Task[Any, Any]], call: SubmitOptions
     ) -> list[Submitted[Any]]:
         """Submit children of a running task."""
-        own = call.get("tags", {})
-        inherited: SubmitOptions = {"parent": parent.id, **call}
-        if parent.tags and own is not None:
-            inherited["tags"] = {**parent.tags, **own}
-        return await self.submit(tasks, inherited)
+        return await self.submit(tasks, {"parent": parent.id, **call})
 
     def _prepare(
         self, tasks: Sequence[Task[Any, Any]], index: int, call: SubmitOptions, now: datetime
@@ -233,6 +238,7 @@ def _new_task(
         due_at_ms=placed.due_at_ms,
         run_at_ms=placed.run_at_ms,
         parent=call.get("parent"),
+        inherits_tags=placed.inherits_tags,
         requeue=placed.requeue,
     )
 
@@ -244,7 +250,7 @@ def _enqueued(task: Task[Any, Any], new: NewTask, placed: Placed) -> Enqueued[An
         domain=new.domain,
         key=new.key,
         label=new.label or new.type,
-        tags=new.tags,
+        tags=new.tags if placed.tags is None else placed.tags,
         group=new.group,
         priority=new.priority,
         effective_priority=new.priority,

@@ -98,6 +98,7 @@ class Engine:
         )
         self._mode: Shutdown | None = None
         self._mode_changed = anyio.Event()
+        self._halted = anyio.Event()
         self._quiet = anyio.Event()
         self.has_ended = anyio.Event()
 
@@ -110,12 +111,12 @@ class Engine:
         is left, then the streams end, then the store closes.
         """
         with anyio.CancelScope(shield=True):
-            with self.clock.hold():
-                opening = await self._store.open(now=self.clock.now())
-            if opening.recovered:
-                log.warning("%d interrupted runs are back in the queue", opening.recovered)
-            self.epoch = opening.epoch
             try:
+                with self.clock.hold():
+                    opening = await self._store.open(now=self.clock.now())
+                if opening.recovered:
+                    log.warning("%d interrupted runs are back in the queue", opening.recovered)
+                self.epoch = opening.epoch
                 async with anyio.create_task_group() as outer:
                     outer.start_soon(self._writer.run)
                     async with anyio.create_task_group() as handlers:
@@ -141,6 +142,14 @@ class Engine:
             self._mode = mode
             self._mode_changed.set()
 
+    async def overdue(self) -> None:
+        """Wait until a handler has not stopped in time and everything else is written."""
+        await self._halted.wait()
+        await anyio.sleep(self._running.longest_grace.total_seconds())
+        while not self._writer.is_idle:
+            self._quiet = quiet = anyio.Event()
+            await quiet.wait()
+
     def _connect(self, handlers: TaskGroup) -> None:
         self._token = current_token()
         self._loop_thread = get_ident()
@@ -157,6 +166,7 @@ class Engine:
         if isinstance(self._mode, Drain):
             await self._drain(self._mode)
         self._running.halt()
+        self._halted.set()
         await self.dispatcher.emptied()
 
     async def _drain(self, drain: Drain) -> None:

@@ -56,6 +56,8 @@ class NewTask:
     due_at_ms: int | None
     run_at_ms: int | None
     parent: TaskId | None
+    inherits_tags: bool
+    """Whether the parent's tags are taken over where these set none."""
     requeue: bool
     """Whether a follow-up is wanted where the task that stands for the work is running."""
 
@@ -147,6 +149,8 @@ class Placed:
     """The place it had in the ready queue until now."""
     ready: Ready | None = None
     """The place it has now."""
+    tags: Mapping[str, str] | None = None
+    """Its tags, where a parent's were added to its own."""
 
 
 @attrs.frozen

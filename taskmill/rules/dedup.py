@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+
+import attrs
 
 from taskmill.model.changes import NewTask, Placed, Ready, Refused
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
+from taskmill.rules.options import MAX_TAGS
 from taskmill.rules.steps import FindActive, FindTask, Insert, Rule, Upgrade
 
 _WAITING = frozenset({TaskStatus.PENDING, TaskStatus.BLOCKED})
@@ -30,6 +34,7 @@ def place(new: NewTask) -> Rule[Placed | Refused]:
             return Refused(
                 f"parent {new.parent} is {parent.status}; only a running task can have new children"
             )
+        new = _with_tags_of(parent, new)
     inserted = yield Insert(new)
     if isinstance(inserted, int):
         return _inserted(new, TaskId(inserted))
@@ -42,11 +47,24 @@ def place(new: NewTask) -> Rule[Placed | Refused]:
         return Placed(id=standing.id, outcome=SubmitOutcome.DUPLICATE)
     followed = yield Insert(new, follow_up=True)
     if isinstance(followed, int):
-        return Placed(id=TaskId(followed), outcome=SubmitOutcome.REQUEUED)
+        return Placed(id=TaskId(followed), outcome=SubmitOutcome.REQUEUED, tags=_merged(new))
     waiting = yield FindActive(new.identity, follow_up=True)
     if not isinstance(waiting, TaskRecord):
         raise TypeError("the store refused a follow-up where there is none")
     return (yield from _join(waiting, new))
+
+
+def _with_tags_of(parent: TaskRecord, new: NewTask) -> NewTask:
+    """``new`` with the parent's tags where it sets none, as far as there is room for them."""
+    if not (new.inherits_tags and parent.tags):
+        return new
+    room = MAX_TAGS - len(new.tags)
+    taken = [key for key in parent.tags if key not in new.tags][:room]
+    return attrs.evolve(new, tags={**{key: parent.tags[key] for key in taken}, **new.tags})
+
+
+def _merged(new: NewTask) -> Mapping[str, str] | None:
+    return None if new.parent is None else new.tags
 
 
 def _inserted(new: NewTask, task: TaskId) -> Placed:
@@ -55,7 +73,7 @@ def _inserted(new: NewTask, task: TaskId) -> Placed:
         if new.due_at_ms is None
         else None
     )
-    return Placed(id=task, outcome=SubmitOutcome.INSERTED, ready=ready)
+    return Placed(id=task, outcome=SubmitOutcome.INSERTED, ready=ready, tags=_merged(new))
 
 
 def _join(standing: TaskRecord, new: NewTask) -> Rule[Placed]:

@@ -21,6 +21,7 @@ from taskmill.model.times import ceil_ms, to_ms
 MAX_TAGS = 32
 MAX_TAG_KEY = 64
 MAX_TAG_VALUE = 256
+MAX_TEXT = 1024
 
 BUILT_IN: TaskOptions = {
     "priority": Priority.NORMAL,
@@ -67,6 +68,8 @@ class Placement:
     due_at_ms: int | None
     run_at_ms: int | None
     requeue: bool
+    inherits_tags: bool
+    """Whether a parent's tags are taken over where these set none."""
     attempt: str | None
 
 
@@ -112,6 +115,7 @@ def placement(
     """Resolve one submit: the call over the payload's methods over the type's defaults."""
     options = defaults.options
     if call:
+        _check_names(call)
         check_options(call, "this call")
         options = cast("TaskOptions", {**options, **call})  # a call has the same keys and more
     tags = {**defaults.tags, **payload_tags} if payload_tags else defaults.tags
@@ -122,6 +126,9 @@ def placement(
     group = options.get("group")
     if payload_group is not None and "group" not in call:
         group = payload_group
+    for name, text in (("key", payload_key), ("label", payload_label), ("group", payload_group)):
+        if text is not None:
+            _check_text(text, name, f"task_{name}()")
     now_ms = to_ms(now)
     run_at_ms = _start(options, call, now)
     due_at_ms = run_at_ms if run_at_ms is not None and run_at_ms > now_ms else None
@@ -136,6 +143,7 @@ def placement(
         due_at_ms=due_at_ms,
         run_at_ms=run_at_ms,
         requeue=options.get("requeue", True),
+        inherits_tags=call.get("tags", tags) is not None,
         attempt=_stored(call),
     )
 
@@ -164,6 +172,8 @@ def attempt_options(
 def check_options(layer: TaskOptions | SubmitOptions, owner: str) -> None:
     """Raise ConfigurationError for a value that cannot be meant."""
     for name, value in layer.items():
+        if name in ("group", "key", "label") and value is not None:
+            _check_text(value, name, owner)
         if name in ("delay", "stop_grace") and not isinstance(value, timedelta):
             raise ConfigurationError(f"{owner}: {name} must be a timedelta, not {value!r}")
         if isinstance(value, timedelta) and value < timedelta(0):
@@ -175,8 +185,6 @@ def check_options(layer: TaskOptions | SubmitOptions, owner: str) -> None:
         raise ConfigurationError(f"{owner}: max_retries must be zero or more")
     if layer.get("timeout") == timedelta(0):
         raise ConfigurationError(f"{owner}: timeout must be more than zero, or None for no limit")
-    if layer.get("group") == "":
-        raise ConfigurationError(f"{owner}: a group needs a name; None means no group")
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
@@ -188,6 +196,23 @@ def check_tags(tags: Mapping[str, str]) -> None:
             raise InvalidTag(f"tag key {key!r} must be text of 1 to {MAX_TAG_KEY} bytes in UTF-8")
         if not _fits(value, MAX_TAG_VALUE):
             raise InvalidTag(f"tag {key!r}: {value!r} is no text of up to {MAX_TAG_VALUE} bytes")
+
+
+def _check_names(call: SubmitOptions) -> None:
+    unknown = call.keys() - SubmitOptions.__annotations__.keys()
+    if unknown:
+        raise ConfigurationError(
+            f"this call: unknown option {', '.join(sorted(unknown))}; "
+            f"there is {', '.join(sorted(SubmitOptions.__annotations__))}"
+        )
+
+
+def _check_text(value: object, name: str, owner: str) -> None:
+    if not isinstance(value, str) or not value or not _fits(value, MAX_TEXT):
+        raise ConfigurationError(
+            f"{owner}: {name} must be text of 1 to {MAX_TEXT} bytes in UTF-8, not {value!r:.100}; "
+            "None means none"
+        )
 
 
 def _fits(text: object, limit: int) -> bool:
