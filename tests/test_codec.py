@@ -7,7 +7,7 @@ import json
 import math
 import subprocess
 import sys
-import threading  # noqa: TC003 - payload annotations are resolved at run time
+import threading
 import types
 from collections.abc import (
     Callable,
@@ -239,7 +239,7 @@ CODECS = [(*codec_of(annotation), values) for annotation, values in KINDS]
 
 def shape_of(value: Any) -> object:
     """Return the value with every type in it spelled out, as == ignores 1, 1.0 and True."""
-    kind: Any = type(value)
+    kind: type[Any] = value.__class__
     if kind in {list, tuple, Point}:
         return kind, [shape_of(item) for item in value]
     if kind in {set, frozenset}:
