@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +14,7 @@ from typing import Any, Self, final, overload
 
 import anyio
 from anyio import AsyncContextManagerMixin
+from anyio.abc import TaskStatus as Started
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.domain import Domain
@@ -128,15 +130,17 @@ class Scheduler(AsyncContextManagerMixin):
         if failure is not None:
             raise failure
 
-    async def run(self) -> None:
-        """Serve until SIGINT or SIGTERM, or until `stop` is called.
+    async def run(self, *, task_status: Started[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve until SIGINT or SIGTERM, or until `stop` is called: ``anyio.run(scheduler.run)``.
 
+        Beside other things, ``await task_group.start(scheduler.run)`` returns once it is open.
         The first signal shuts down as ``shutdown`` says, a second one stops at once. A handler
         that does not stop within its ``stop_grace`` even then is left behind: the process exits
         with status 1, and the next opening takes its task up again.
         """
         async with self:
             engine = self._opened()
+            task_status.started()
             async with anyio.create_task_group() as group:
                 group.start_soon(self._obey_signals, engine)
                 group.start_soon(self._leave_overdue, engine)
@@ -189,10 +193,13 @@ class Scheduler(AsyncContextManagerMixin):
 
     async def _leave_overdue(self, engine: Engine) -> None:
         await engine.overdue()
-        for record in engine.active_tasks():
+        left = engine.active_tasks()
+        for record in left:
             log.error("leaving task %d (%s) behind: it does not stop", record.id, record.type)
-        logging.shutdown()
-        os._exit(1)
+        if left:
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(1)
 
     # --- domains and state ---
 

@@ -78,7 +78,7 @@ class Context(Generic[D]):
 
     @property
     def fence(self) -> int:
-        """A number that only grows: a later run of any task of this store has a higher one.
+        """A number that a later run of this task always exceeds, also after a crash.
 
         Hand it to systems that can refuse writes with a lower number than they have seen.
         """

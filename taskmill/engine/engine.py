@@ -143,10 +143,13 @@ class Engine:
             self._mode_changed.set()
 
     async def overdue(self) -> None:
-        """Wait until a handler has not stopped in time and everything else is written."""
+        """Wait until a handler has not stopped in time and everything else is written.
+
+        Returns at once where all of them have stopped.
+        """
         await self._halted.wait()
         await anyio.sleep(self._running.longest_grace.total_seconds())
-        while not self._writer.is_idle:
+        while self.active_tasks() and not self._writer.is_idle:
             self._quiet = quiet = anyio.Event()
             await quiet.wait()
 

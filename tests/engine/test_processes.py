@@ -1,0 +1,142 @@
+"""Real processes: signals, crashes, and two of them at one file."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from taskmill import Context, Domain, Scheduler, StoreInUse, TaskId, TaskStatus
+from tests.engine.service import Job, Service
+
+SERVICE = Path(__file__).with_name("service.py")
+ROOT = Path(__file__).parents[2]
+
+
+class Process:
+    """A running service; its lines as they come."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    def read_until(self, start: str) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.strip())
+            if line.startswith(start):
+                return line.strip()
+        pytest.fail(f"the service ended without {start!r}; it said {self.lines}")
+
+    def read_all(self) -> list[str]:
+        assert self.process.stdout is not None
+        self.lines.extend(line.strip() for line in self.process.stdout)
+        return self.lines
+
+
+@contextmanager
+def service(path: Path, *names: str) -> Generator[Process]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.engine.service", str(path), *names],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            yield Process(process)
+        finally:
+            process.kill()
+
+
+@Job.handler
+async def finish(task: Job, ctx: Context[Service]) -> None: ...
+
+
+def reopened(path: Path) -> Scheduler:
+    return Scheduler(path, domains=[Domain(Service, handlers=[finish])])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.anyio
+async def test_a_signal_drains_and_puts_back_what_did_not_end(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    path = tmp_path / "app.db"
+    with service(path, "short", "long") as running:
+        running.read_until("start long")
+        running.process.send_signal(number)
+        lines = running.read_all()
+        assert running.process.wait() == 0
+    assert lines[-2:] == ["end long", "closed"]
+    async with reopened(path) as scheduler:
+        await scheduler.idle()
+        records = [await scheduler.get(TaskId(number)) for number in (1, 2)]
+    assert [record.status for record in records] == [TaskStatus.COMPLETED] * 2
+    assert sorted(record.run for record in records) == [1, 2]
+    assert [record.attempt for record in records] == [1, 1]
+
+
+@pytest.mark.anyio
+async def test_a_handler_that_never_stops_is_left_behind_and_its_task_taken_up_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "app.db"
+    with service(path, "stubborn", "long") as running:
+        running.read_until("start stubborn")
+        running.read_until("start long")
+        running.process.send_signal(signal.SIGTERM)
+        lines = running.read_all()
+        assert running.process.wait() == 1
+    assert any("leaving task 1 (service::job) behind" in line for line in lines)
+    async with reopened(path) as scheduler:
+        await scheduler.idle()
+        assert await scheduler.count(status=TaskStatus.COMPLETED) == 2
+        assert (await scheduler.get(TaskId(1))).run == 2
+
+
+@pytest.mark.anyio
+async def test_a_second_process_is_refused_and_told_who_holds_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    with service(path) as running:
+        running.read_until("open")
+        with pytest.raises(StoreInUse, match=rf"process {running.process.pid} on .*stop that one"):
+            async with reopened(path):
+                pass
+        running.process.kill()
+        running.process.wait()
+    async with reopened(path) as scheduler:
+        assert await scheduler.count() == 0
+
+
+ROUNDS = 12
+
+
+@pytest.mark.anyio
+async def test_killed_again_and_again_every_accepted_task_runs_and_no_fence_repeats(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "app.db"
+    accepted: set[str] = set()
+    fences: list[tuple[str, int]] = []
+    for number in range(ROUNDS):
+        names = [f"job-{number}-{n}" for n in range(20)]
+        with service(path, *names) as running:
+            running.read_until(f"accepted {names[number]}")
+            running.process.kill()
+            lines = running.read_all()
+        accepted.update(line.split()[1] for line in lines if line.startswith("accepted"))
+        starts = [line.split() for line in lines if line.startswith("start")]
+        fences.extend((name, int(fence)) for _, name, fence in starts)
+    async with reopened(path) as scheduler:
+        await scheduler.idle()
+        done = await scheduler.count(status=TaskStatus.COMPLETED)
+        assert await scheduler.count() == 0
+    assert done >= len(accepted) >= ROUNDS
+    assert len(fences) == len(set(fences)) > 0

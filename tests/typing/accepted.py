@@ -1,0 +1,134 @@
+"""A program that both type checkers accept, with the types they see in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import assert_type
+
+import attrs
+
+from taskmill import (
+    Completed,
+    Context,
+    Domain,
+    DomainHandle,
+    DomainKey,
+    Event,
+    Failed,
+    Handler,
+    Lagged,
+    Priority,
+    RetryPolicy,
+    Scheduler,
+    Submitted,
+    Task,
+    TaskEvent,
+    TaskId,
+    TaskStatus,
+)
+
+
+class Ingest(DomainKey, name="ingest"): ...
+
+
+class Process(DomainKey, name="process"): ...
+
+
+class Fetch(Task[Ingest], name="fetch", priority=Priority.HIGH, timeout=None):
+    """Payloads own the plain names."""
+
+    url: str
+    key: str = "k"
+    tags: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    domain: str = "d"
+    label: str = ""
+    group: str = ""
+    name: str = ""
+
+    def task_key(self) -> str | None:
+        return self.key
+
+
+class Scan(Task[Ingest, list[str]], name="scan", timeout=timedelta(minutes=5)):
+    root: str
+
+
+class Look(Task[Ingest, "str | None"], name="look"):
+    root: str
+
+
+class Transcode(Task[Process], name="transcode", retry=RetryPolicy.constant(2)):
+    source: str
+
+
+@Fetch.handler
+async def fetch(task: Fetch, ctx: Context[Ingest]) -> None:
+    child = await ctx.spawn(Scan(root=task.url), group="scans", delay=timedelta(seconds=1))
+    assert_type(child, Submitted[list[str]])
+    await ctx.domain(Process).submit(Transcode(source=task.url), parent=ctx.id)
+    assert_type(ctx.state(Config), Config)
+    assert_type(await ctx.run_in_thread(len, "abc"), int)
+
+
+class Config: ...
+
+
+@Scan.handler
+def scan(task: Scan, ctx: Context[Ingest]) -> list[str]:
+    return [task.root]
+
+
+@Look.handler
+async def look(task: Look, ctx: Context[Ingest]) -> str:
+    """A narrower result than the declared one is fine."""
+    return task.root
+
+
+@Transcode.handler
+def transcode(task: Transcode, ctx: Context[Process]) -> None: ...
+
+
+assert_type(fetch, Handler[Ingest])
+assert_type(scan, Handler[Ingest])
+
+ingest_domain = Domain(Ingest, handlers=[fetch, scan, look], state=[Config()], max_concurrency=4)
+process_domain = Domain(Process, handlers=[transcode], tags={"provider": "acme"}, group=None)
+assert_type(ingest_domain, Domain[Ingest])
+
+
+async def use(scheduler: Scheduler) -> None:
+    ingest = scheduler.domain(Ingest)
+    assert_type(ingest, DomainHandle[Ingest])
+    first = await ingest.submit(Fetch(url="u"), timeout=None, tags={"job": "1"})
+    second = await ingest.submit(
+        Scan(root="/"), priority=3, run_at=datetime(2030, 1, 1, tzinfo=UTC)
+    )
+    third = await ingest.submit(Look(root="/"))
+    assert_type(first, Submitted[None])
+    assert_type(second, Submitted[list[str]])
+    assert_type(third, Submitted[str | None])
+    assert_type(await ingest.result(second), list[str])
+    assert_type(await ingest.result(third, timeout=timedelta(seconds=1)), str | None)
+    assert_type(await scheduler.submit(Scan(root="/")), Submitted[list[str]])
+    await ingest.submit_many([Fetch(url="u"), Scan(root="/")], group=None)
+    await scheduler.submit_many([Fetch(url="u"), Transcode(source="s")])
+    await ingest.count(types=[Fetch, Scan], status=TaskStatus.PENDING, key="k", group=None)
+    await ingest.cancel(TaskId(1))
+
+
+async def listen(ingest: DomainHandle[Ingest]) -> None:
+    async with ingest.events() as everything:
+        async for event in everything:
+            assert_type(event, Event)
+    async with ingest.events(Scan) as scans:
+        async for scanned in scans:
+            assert_type(scanned, TaskEvent[Scan, list[str]] | Lagged)
+            match scanned:
+                case Completed(result=result):
+                    assert_type(result, list[str])
+                    assert_type(scanned.task, Scan)
+                case Failed(error=error):
+                    assert_type(error.message, str)
+                case _:
+                    pass
