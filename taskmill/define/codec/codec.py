@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, final
 
-from taskmill.define.codec_containers import canonical_json
-from taskmill.define.codec_hints import Scope, resolve
-from taskmill.define.codec_scalars import Misfit, Shape, is_dict, is_list
-from taskmill.define.codec_types import ShapeFinder
+from taskmill.define.codec.containers import canonical_json
+from taskmill.define.codec.hints import Scope, resolve
+from taskmill.define.codec.scalars import Misfit, Shape, is_dict, is_list
+from taskmill.define.codec.types import ShapeFinder
 from taskmill.model.errors import ConfigurationError, PayloadError, PayloadTooLarge
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from taskmill.define.codec_scalars import (
+from taskmill.define.codec.scalars import (
     PLAIN,
     Misfit,
     Shape,

@@ -23,7 +23,7 @@ from typing import (
 import attrs
 from typing_extensions import ReadOnly, TypeAliasType, TypeVar, is_typeddict
 
-from taskmill.define.codec_containers import (
+from taskmill.define.codec.containers import (
     dict_shape,
     items_shape,
     literal_shapes,
@@ -31,7 +31,7 @@ from taskmill.define.codec_containers import (
     tuple_shape,
     union_shape,
 )
-from taskmill.define.codec_hints import (
+from taskmill.define.codec.hints import (
     Scope,
     described,
     field_types,
@@ -39,8 +39,8 @@ from taskmill.define.codec_hints import (
     is_record,
     resolve,
 )
-from taskmill.define.codec_records import Field, class_shape, located, typed_dict_shape
-from taskmill.define.codec_scalars import PLAIN, SCALARS, Shape, any_shape, enum_shape
+from taskmill.define.codec.records import Field, class_shape, located, typed_dict_shape
+from taskmill.define.codec.scalars import PLAIN, SCALARS, Shape, any_shape, enum_shape
 from taskmill.model.errors import ConfigurationError
 
 STORABLE = (

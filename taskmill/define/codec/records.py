@@ -11,7 +11,7 @@ from cattrs.gen import (
     make_dict_unstructure_fn_from_attrs,  # pyright: ignore[reportUnknownVariableType] # same
 )
 
-from taskmill.define.codec_scalars import Misfit, Shape, is_dict, wrong_type
+from taskmill.define.codec.scalars import Misfit, Shape, is_dict, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -41,7 +41,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskmill.define.codec import MAX_BYTES, Codec
+from taskmill.define.codec import Codec
+from taskmill.define.codec.codec import MAX_BYTES
 from taskmill.define.task import DomainKey, Task
 from taskmill.model.errors import ConfigurationError, PayloadError, PayloadTooLarge
 

@@ -1,0 +1,3 @@
+"""How a payload and a result become JSON and come back."""
+
+from taskmill.define.codec.codec import Codec as Codec
