@@ -30,9 +30,10 @@ from taskmill.executors.thread import ThreadExecutor
 from taskmill.handle import DomainHandle, selection
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.events import Event, Lagged, TaskEvent
+from taskmill.model.limits import check_cap
 from taskmill.model.options import SubmitOptions, TaskFilter, TaskOptions
 from taskmill.model.outcomes import Submitted
-from taskmill.model.policies import Drain, GroupPolicy, RetryPolicy, Shutdown, Stop, check_cap
+from taskmill.model.policies import Drain, GroupPolicy, RetryPolicy, Shutdown, Stop
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.rules.gates import Limits
 from taskmill.store.base import Store
@@ -113,7 +114,8 @@ class Scheduler(AsyncContextManagerMixin):
             async with anyio.create_task_group() as engine_group:
                 self._engine = engine = self._new_engine()
                 try:
-                    await engine_group.start(engine.serve)
+                    engine_group.start_soon(engine.serve)
+                    await engine.has_started.wait()
                     yield self
                     engine.stop(self._shutdown)
                 except Exception as error:  # noqa: BLE001 - raised again, outside the group

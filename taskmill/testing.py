@@ -30,7 +30,11 @@ class FakeClock:
 
     def advance(self, by: timedelta) -> None:
         """Let time pass."""
-        self._elapsed += by.total_seconds()
+        self.pass_seconds(by.total_seconds())
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Let time pass, in steps that may be finer than a timedelta's."""
+        self._elapsed += seconds
 
     def jump(self, by: timedelta) -> None:
         """Set the wall clock forward or back, as an administrator would; no time passes."""
@@ -97,5 +101,5 @@ class _VirtualSelector:
         else:
             ready = self._selector.select(0)
             if not ready:
-                self._clock.advance(timedelta(seconds=timeout))
+                self._clock.pass_seconds(timeout)
         return ready

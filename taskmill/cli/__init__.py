@@ -13,9 +13,8 @@ def main() -> None:
             "taskmill: the command line needs the extra \"cli\": pip install 'taskmill[cli]'\n"
         )
         sys.exit(2)
-    from taskmill.cli.commands import taskmill  # it imports click, which may be missing
-
     try:
-        taskmill(prog_name="taskmill")
-    except KeyboardInterrupt:  # before or after a command's own handling of signals
+        from taskmill.cli.commands import taskmill  # it imports click, which may be missing
+    except KeyboardInterrupt:
         sys.exit(130)
+    taskmill(prog_name="taskmill")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import anyio
 import click
@@ -25,7 +26,7 @@ from taskmill.demo.tally import Tally
 from taskmill.demo.view import animate, can_animate, print_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
 
 @click.command()
@@ -66,6 +67,8 @@ def demo(*, directory: bytes | None, db: Path | None, as_document: bool, concurr
     """
     # A reader that went away (| head) ends the run like any kill: silently, and nothing is lost.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    # What the scheduler logs would be written over the bars; the summary counts failed tasks.
+    logging.getLogger("taskmill").addHandler(logging.NullHandler())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -75,7 +78,11 @@ def demo(*, directory: bytes | None, db: Path | None, as_document: bool, concurr
         concurrency=concurrency,
     )
     tally, began = Tally(), perf_counter()
-    outcome = anyio.run(attend, settings, tally, partial(_follower(as_document=as_document), tally))
+    follow = partial(_follower(as_document=as_document), tally)
+    try:
+        outcome = anyio.run(attend, settings, tally, follow)
+    except KeyboardInterrupt:  # before `attend` listens to signals
+        outcome = Interrupted(signal.SIGINT)
     time = timedelta(seconds=perf_counter() - began)
     match outcome:
         case Found(answer=answer) if as_document:
@@ -105,7 +112,7 @@ def _exit_code(outcome: Outcome) -> int:
             assert_never(outcome)
 
 
-def _follower(*, as_document: bool) -> Callable[[Tally], Awaitable[None]]:
+def _follower(*, as_document: bool) -> Callable[[Tally], Coroutine[Any, Any, None]]:
     """How progress is shown; with a document on standard output, only where nobody parses it."""
     stream = sys.stderr if as_document else sys.stdout
     if can_animate(stream):

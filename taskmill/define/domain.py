@@ -8,10 +8,10 @@ from typing import Any, Generic, final
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.codec import Codec
-from taskmill.define.task import DomainKey, Handler, Task, check_option_names
+from taskmill.define.task import DomainKey, Handler, Task
 from taskmill.model.errors import ConfigurationError
+from taskmill.model.limits import check_cap, check_options
 from taskmill.model.options import TaskOptions
-from taskmill.model.policies import check_cap
 
 D = TypeVar("D", bound=DomainKey)
 
@@ -43,7 +43,7 @@ class Domain(Generic[D]):
         check_cap(max_concurrency, f"domain {self.name!r}: max_concurrency")
         self.max_concurrency = max_concurrency
         self.defaults = defaults
-        check_option_names(defaults, f"domain {self.name!r}")
+        check_options(defaults, TaskOptions.__annotations__, f"domain {self.name!r}")
         self.state = by_type(state, f"domain {self.name!r}")
         self.codecs: Mapping[type[Task[D, Any]], Codec] = self._codecs(tasks)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -23,6 +24,7 @@ import attrs
 from typing_extensions import TypeVar, Unpack, get_original_bases
 
 from taskmill.model.errors import ConfigurationError
+from taskmill.model.limits import check_options
 from taskmill.model.options import TaskOptions
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ class Task(Generic[D, R]):
         cls.task_result = result
         cls.task_name = checked_name(name, "a task type")
         cls.task_type = f"{domain.domain_name}::{name}"
-        check_option_names(options, cls.__qualname__)
+        check_options(options, TaskOptions.__annotations__, cls.__qualname__)
         cls.task_options = options
         for field in inspect.get_annotations(cls):
             if field in RESERVED or field.startswith("task_"):
@@ -143,28 +145,20 @@ class Handler(Generic[D]):
     @property
     def is_async(self) -> bool:
         """Whether it runs in the event loop rather than in a thread."""
-        function = inspect.unwrap(self.execute)
+        function: Any = self.execute
+        while isinstance(function, partial):
+            function = function.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - of any function
         return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - an object with `async def __call__`
         )
 
 
-def check_option_names(options: TaskOptions, owner: str) -> None:
-    """Raise ConfigurationError for a keyword that is no option of a task."""
-    unknown = options.keys() - TaskOptions.__annotations__.keys()
-    if unknown:
-        raise ConfigurationError(
-            f"{owner}: unknown option {', '.join(sorted(unknown))}; "
-            f"there is {', '.join(sorted(TaskOptions.__annotations__))}"
-        )
-
-
 def checked_name(name: str, what: str) -> str:
     """Return ``name`` if it can be part of a qualified type name."""
-    if not name or "::" in name or any(char.isspace() for char in name):
+    if not name or "::" in name or " " in name or not name.isprintable():
         raise ConfigurationError(
             f"{what} cannot be named {name!r}: "
-            "a name is not empty and has no '::' and no white space"
+            "a name is not empty and has no '::', no white space and nothing unprintable"
         )
     return name
 

@@ -6,11 +6,15 @@ the answer only written when all digests are known.
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING
+
 import attrs
-from anyio import create_task_group, to_thread
+from anyio import to_thread
 
 from taskmill import GroupPolicy, Progress, Scheduler, Stop, TaskStatus
-from taskmill.demo.catalogue import Catalogue, Run, SeenFile
+from taskmill.demo.beside import beside
 from taskmill.demo.digest import DigestConfig, DigestFile, Digesting, digest_domain
 from taskmill.demo.paths import OwnFiles, top_directory
 from taskmill.demo.report import (
@@ -23,6 +27,10 @@ from taskmill.demo.report import (
 )
 from taskmill.demo.scan import CHUNK, ListDirectory, ScanConfig, Scanning, scan_domain
 from taskmill.demo.tally import Stage, Tally
+from taskmill.demo.values import Run, SeenFile
+
+if TYPE_CHECKING:
+    from taskmill.demo.catalogue import Catalogue
 
 UNFINISHED = (TaskStatus.FAILED, TaskStatus.DEAD)
 
@@ -65,26 +73,22 @@ async def find_duplicates(settings: Settings, catalogue: Catalogue, tally: Tally
             group_default=GroupPolicy(max_concurrency=max(1, settings.concurrency // 2)),
             shutdown=Stop(),
         ) as scheduler,
-        create_task_group() as background,
+        beside(partial(_note_large_files, scheduler, tally)),
     ):
-        background.start_soon(_note_large_files, scheduler, tally)
         failed_before = await _failed_tasks(scheduler)
         await _list_tree(scheduler, run, tally)
         await to_thread.run_sync(catalogue.forget_unseen, run)
         await _digest_candidates(scheduler, run, catalogue, tally)
-        found = Found(
+        return Found(
             written=await _write_answer(scheduler, run, tally),
             answer=await to_thread.run_sync(answer_of, run, catalogue),
             failed_tasks=await _failed_tasks(scheduler) - failed_before,
         )
-        background.cancel_scope.cancel()
-    return found
 
 
 async def _list_tree(scheduler: Scheduler, run: Run, tally: Tally) -> None:
-    # Digests left in the queue by an earlier run have begun by now and count as this run's.
-    left = await scheduler.domain(Digesting).count()
-    tally.expect(Stage.DIGEST, left)
+    # Digests that an earlier run left in the queue go on beside the listing.
+    tally.inherit(Stage.DIGEST, await scheduler.domain(Digesting).count())
     tally.expect(Stage.SCAN, 1)
     await scheduler.domain(Scanning).submit(ListDirectory(run=run.id, path=run.root))
     await scheduler.idle()
@@ -95,10 +99,10 @@ async def _digest_candidates(
 ) -> None:
     tally.enter(Stage.DIGEST)
     digests = scheduler.domain(Digesting)
-    chunks = catalogue.candidates(run, CHUNK)
-    while chunk := await to_thread.run_sync(next, chunks, None):
-        tally.expect(Stage.DIGEST, len(chunk), sum(file.size for file in chunk))
-        await digests.submit_many([_digest(run, file) for file in chunk])
+    with closing(catalogue.candidates(run, CHUNK)) as chunks:
+        while chunk := await to_thread.run_sync(next, chunks, None):
+            tally.expect(Stage.DIGEST, len(chunk), sum(file.size for file in chunk))
+            await digests.submit_many([_digest(run, file) for file in chunk])
     await scheduler.idle()
 
 
@@ -114,7 +118,7 @@ async def _note_large_files(scheduler: Scheduler, tally: Tally) -> None:
         async for event in events:
             match event:
                 case Progress(header=header, fraction=fraction):
-                    tally.reading(f"{fraction:4.0%} of {header.label}")
+                    tally.reading(f"{fraction:.0%} of {header.label}" if fraction < 1 else None)
                 case _:
                     pass
 

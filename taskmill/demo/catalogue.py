@@ -8,18 +8,18 @@ answer is made from the rows that bear the run's mark and from nothing else.
 from __future__ import annotations
 
 import itertools
-import secrets
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Self, final
-
-import attrs
+from typing import TYPE_CHECKING, Self, final
 
 from taskmill.demo.paths import inside
+from taskmill.demo.values import Counts, DuplicateGroup, Problem, SeenFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable
     from pathlib import Path
+
+    from taskmill.demo.values import Listing, Run
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -74,79 +74,13 @@ ORDER BY digest, path
 """
 PROBLEMS = "SELECT path, problem FROM problems WHERE run = :run ORDER BY path"
 FILE_TOTALS = """
-SELECT count(*), coalesce(sum(size), 0), count(*) - count(DISTINCT inode) FROM files WHERE run = :run
+SELECT count(*), coalesce(sum(size), 0), count(*) - count(DISTINCT inode)
+FROM files WHERE run = :run
 """
 DIRECTORY_TOTALS = """
 SELECT count(*), coalesce(sum(symlinks), 0), coalesce(sum(specials), 0)
 FROM directories WHERE run = :run
 """
-
-
-@attrs.frozen
-class Run:
-    """One run over one tree. ``root`` is absolute and without symlinks."""
-
-    root: bytes
-    id: int = attrs.field(factory=lambda: secrets.randbits(48))
-    """Drawn, not counted: a deleted catalogue must not give an old run's id to a new one."""
-
-
-class SeenFile(NamedTuple):
-    """A regular file as it was when it was listed."""
-
-    path: bytes
-    size: int
-    mtime_ns: int
-    inode: str
-
-
-class Problem(NamedTuple):
-    """A file or directory that could not be read."""
-
-    path: bytes
-    problem: str
-
-
-@attrs.frozen(kw_only=True)
-class Listing:
-    """What is in one directory."""
-
-    files: Sequence[SeenFile] = ()
-    subdirectories: Sequence[bytes] = ()
-    problems: Sequence[Problem] = ()
-    symlinks: int = 0
-    specials: int = 0
-    """Pipes, sockets, devices: never opened."""
-
-
-@attrs.frozen(kw_only=True)
-class DuplicateGroup:
-    """Files with the same content."""
-
-    sha256: str
-    size: int
-    paths: Sequence[bytes]
-    """Sorted."""
-    inodes: int
-    """Fewer than the paths where some of them are hard links to one file."""
-
-    @property
-    def wasted(self) -> int:
-        """The bytes that deleting all copies but one would free."""
-        return self.size * (self.inodes - 1)
-
-
-@attrs.frozen(kw_only=True)
-class Counts:
-    """How much a run has seen."""
-
-    files: int
-    bytes: int
-    hard_links: int
-    """Files that are a further name of one already counted."""
-    directories: int
-    symlinks: int
-    specials: int
 
 
 @final
@@ -211,7 +145,7 @@ class Catalogue:
         with self._lock:
             self._connection.execute(SAVE_DIGEST, (digest, path, size, str(mtime_ns)))
 
-    def candidates(self, run: Run, count: int) -> Iterator[list[SeenFile]]:
+    def candidates(self, run: Run, count: int) -> Generator[list[SeenFile]]:
         """Files whose content must be read because another has their size, ``count`` at a time."""
         reader = _connect(self._path)  # its own snapshot: digests are written while this goes on
         try:

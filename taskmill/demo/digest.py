@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from taskmill import Context, Domain, DomainKey, Priority, Task
-from taskmill.demo.catalogue import Catalogue, Problem, Run
-from taskmill.demo.paths import inside, printable, reason
+from taskmill.demo.catalogue import Catalogue
+from taskmill.demo.paths import inside, label, reason
 from taskmill.demo.tally import Stage, Tally
+from taskmill.demo.values import Problem, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,7 @@ class DigestFile(Task[Digesting], name="file"):
         return self.top
 
     def task_label(self) -> str:
-        return printable(self.path)
+        return label(self.path)
 
 
 class FileChangedError(Exception):

@@ -30,6 +30,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._readings: deque[tuple[float, Figures]] = deque()
+        self._best = 0.0
 
     def rates(self, figures: Figures, seconds: float) -> Rates:
         """Take the counts at ``seconds`` on any clock that only goes forward."""
@@ -44,11 +45,13 @@ class Pace:
 
         tasks = per_second(first.tasks, figures.tasks)
         size = per_second(first.bytes_read, figures.bytes_read)
+        # Among small files few bytes are read, which says nothing about the large ones to come.
+        self._best = max(self._best, size)
         return Rates(
             files=per_second(first.files, figures.files),
             bytes=size,
             tasks=tasks,
-            left=_time_left(figures, tasks, size) if figures.stage is Stage.DIGEST else None,
+            left=_time_left(figures, tasks, self._best) if figures.is_listed else None,
         )
 
 

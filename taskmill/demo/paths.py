@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock")
 
+LABEL = 200
+"""Characters of a path that a label shows."""
+
 
 @attrs.frozen
 class OwnFiles:
@@ -81,6 +84,12 @@ def printable(path: bytes) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def label(path: bytes) -> str:
+    """``path`` as a task's label, which is bounded: the end of a path says most."""
+    text = printable(path)
+    return text if len(text) <= LABEL else "…" + text[1 - LABEL :]
 
 
 def reason(error: OSError) -> str:

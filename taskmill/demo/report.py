@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 import attrs
-from anyio import to_thread
 
-from taskmill import Context, Domain, DomainKey, Permanent, Task
-from taskmill.demo.catalogue import Catalogue, Counts, DuplicateGroup, Problem, Run
+from taskmill import Context, Domain, DomainKey, Task
+from taskmill.demo.catalogue import Catalogue
 from taskmill.demo.paths import as_text, printable, unfinished
 from taskmill.demo.tally import Stage, Tally
+from taskmill.demo.values import Counts, DuplicateGroup, Problem, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,13 +59,13 @@ def report_domain(config: ReportConfig) -> Domain[Reporting]:
 
 @WriteReport.handler
 async def write_report(task: WriteReport, ctx: Context[Reporting]) -> list[str]:
-    """Write both files, each whole or not at all."""
+    """Write both files, each whole or not at all; nothing for an earlier run, long out of date."""
     run, config = ctx.state(Run), ctx.state(ReportConfig)
     if task.run != run.id:
-        raise Permanent("left by an earlier run, whose answer is out of date")
-    answer = await to_thread.run_sync(answer_of, run, ctx.state(Catalogue))
-    await to_thread.run_sync(_write, config.json, [as_json(answer)])
-    await to_thread.run_sync(_write, config.table, as_table(answer))
+        return []
+    answer = await ctx.run_in_thread(answer_of, run, ctx.state(Catalogue))
+    await ctx.run_in_thread(_write, config.json, [as_json(answer)])
+    await ctx.run_in_thread(_write, config.table, as_table(answer))
     ctx.state(Tally).ended(Stage.REPORT)
     return [printable(bytes(path)) for path in (config.json, config.table)]
 
@@ -81,7 +81,7 @@ def answer_of(run: Run, catalogue: Catalogue) -> Answer:
 
 
 def as_json(answer: Answer) -> str:
-    r"""The answer as one JSON object, in ASCII; bytes of a name that are not UTF-8 read ``\xNN``."""
+    r"""The answer as one JSON object, in ASCII; bytes of names that are not UTF-8 read ``\xNN``."""
     document = {
         "root": as_text(answer.root),
         "totals": {
@@ -95,7 +95,7 @@ def as_json(answer: Answer) -> str:
                 "sha256": group.sha256,
                 "size": group.size,
                 "wasted": group.wasted,
-                "files": [as_text(path) for path in group.paths],
+                "files": sorted(as_text(path) for path in group.paths),
             }
             for group in answer.groups
         ],

@@ -1,4 +1,4 @@
-"""Which files there are: a task for each directory, which submits one for each of its subdirectories."""
+"""Which files there are: a task for each directory, submitting one for each subdirectory."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import stat
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
-from anyio import to_thread
 
 from taskmill import Context, Domain, DomainKey, Task
-from taskmill.demo.catalogue import Catalogue, Listing, Problem, Run, SeenFile
-from taskmill.demo.paths import inside, printable, reason
+from taskmill.demo.catalogue import Catalogue
+from taskmill.demo.paths import inside, label, reason
 from taskmill.demo.tally import Stage, Tally
+from taskmill.demo.values import Listing, Problem, Run, SeenFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Set
@@ -44,7 +44,7 @@ class ListDirectory(Task[Scanning], name="directory"):
     path: bytes
 
     def task_label(self) -> str:
-        return printable(self.path)
+        return label(self.path)
 
 
 def scan_domain(config: ScanConfig) -> Domain[Scanning]:
@@ -62,7 +62,7 @@ async def list_directory(task: ListDirectory, ctx: Context[Scanning]) -> None:
     run, tally = ctx.state(Run), ctx.state(Tally)
     if task.run != run.id:
         return
-    listing = await to_thread.run_sync(
+    listing = await ctx.run_in_thread(
         _listed, task.path, run, ctx.state(Catalogue), ctx.state(ScanConfig)
     )
     tally.saw(len(listing.files), sum(file.size for file in listing.files))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-from typing import TYPE_CHECKING, TypeAlias, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import attrs
-from anyio import CancelScope, create_task_group, open_signal_receiver
+from anyio import CancelScope, open_signal_receiver
 
 from taskmill import StoreError, TaskFailed
 from taskmill.demo.app import Found, Settings, find_duplicates
+from taskmill.demo.beside import beside
 from taskmill.demo.catalogue import Catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from taskmill.demo.tally import Tally
 
@@ -38,7 +39,7 @@ Outcome: TypeAlias = Found | Interrupted | Refused
 
 
 async def attend(
-    settings: Settings, tally: Tally, follow: Callable[[], Awaitable[None]]
+    settings: Settings, tally: Tally, follow: Callable[[], Coroutine[Any, Any, None]]
 ) -> Outcome:
     """Run the demo, with ``follow`` beside it until it ends.
 
@@ -48,11 +49,9 @@ async def attend(
     signals = _Signals()
     outcome: Outcome | None = None
     try:
-        async with create_task_group() as group:
-            group.start_soon(signals.watch)
+        async with beside(signals.watch):
             with signals.stops:
                 outcome = await _followed(settings, tally, follow)
-            group.cancel_scope.cancel()
     except* (StoreError, TaskFailed) as errors:
         outcome = Refused(str(_first(errors)))
     except* sqlite3.Error as errors:
@@ -61,14 +60,11 @@ async def attend(
 
 
 async def _followed(
-    settings: Settings, tally: Tally, follow: Callable[[], Awaitable[None]]
+    settings: Settings, tally: Tally, follow: Callable[[], Coroutine[Any, Any, None]]
 ) -> Found:
     with Catalogue(settings.own.catalogue) as catalogue:
-        async with create_task_group() as group:
-            group.start_soon(follow)
-            found = await find_duplicates(settings, catalogue, tally)
-            group.cancel_scope.cancel()
-        return found
+        async with beside(follow):
+            return await find_duplicates(settings, catalogue, tally)
 
 
 @final
@@ -89,6 +85,9 @@ class _Signals:
                 self.stops.cancel()
 
 
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+def _first(errors: BaseException) -> BaseException:
+    match errors:
+        case BaseExceptionGroup(exceptions=[BaseException() as first, *_]):
+            return _first(first)
+        case _:
+            return errors

@@ -1,4 +1,4 @@
-"""What is counted while the demo runs, for people who watch; the answer itself never depends on it."""
+"""What is counted while the demo runs, for people who watch; the answer does not depend on it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,16 @@ class Figures:
     bytes_wanted: int
     """What ``bytes_read`` will be when all known digests are done; 0 until they are known."""
     errors: int
+    inherited: int
+    """Tasks that an earlier run had left in the queue."""
     reading: str | None
     """The large file reported last and how far it is."""
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether all directories that are known are listed."""
+        scan = self.bars[Stage.SCAN]
+        return 0 < scan.known == scan.done
 
     @property
     def tasks(self) -> int:
@@ -60,6 +68,7 @@ class Tally:
         self._known = dict.fromkeys(Stage, 0)
         self._stage = Stage.SCAN
         self._files = self._bytes_seen = self._bytes_read = self._bytes_wanted = self._errors = 0
+        self._inherited = 0
         self._reading: str | None = None
 
     def enter(self, stage: Stage) -> None:
@@ -75,6 +84,12 @@ class Tally:
         with self._lock:
             self._known[stage] += tasks
             self._bytes_wanted += size
+
+    def inherit(self, stage: Stage, tasks: int) -> None:
+        """Count tasks that an earlier run had left in the queue."""
+        with self._lock:
+            self._known[stage] += tasks
+            self._inherited += tasks
 
     def ended(self, stage: Stage) -> None:
         """Count a task that did its work."""
@@ -97,8 +112,8 @@ class Tally:
         with self._lock:
             self._errors += problems
 
-    def reading(self, text: str) -> None:
-        """Say how far a large file is."""
+    def reading(self, text: str | None) -> None:
+        """Say how far a large file is; None when it is done."""
         with self._lock:
             self._reading = text
 
@@ -113,6 +128,7 @@ class Tally:
                 bytes_read=self._bytes_read,
                 bytes_wanted=self._bytes_wanted,
                 errors=self._errors,
+                inherited=self._inherited,
                 reading=self._reading,
             )
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from taskmill.demo.pace import Pace, Rates
-from taskmill.demo.tally import Bar, Figures, Stage, Tally
+from taskmill.demo.tally import Bar, Figures, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ def picture(figures: Figures, rates: Rates) -> Group:
     for stage, bar in figures.bars.items():
         style = "bold" if stage is figures.stage else "dim"
         bars.add_row(Text(stage.value, style), _progress_bar(bar), Text(_done_of(bar), style))
-    below = [Text(" · ".join(_facts(figures, rates)), overflow="ellipsis", no_wrap=True)]
+    below = [Text(" · ".join(_facts(figures, rates)))]
     if figures.reading is not None:
         below.append(Text(figures.reading, "dim", overflow="ellipsis", no_wrap=True))
     return Group(bars, *below)
@@ -91,17 +91,14 @@ def time_text(time: timedelta) -> str:
 
 
 def _facts(figures: Figures, rates: Rates) -> list[str]:
-    facts = [
-        f"{rates.tasks:,.0f} tasks/s",
-        f"{figures.files:,} files",
-        f"{size_text(figures.bytes_read)} read",
-    ]
-    if figures.stage is Stage.SCAN:
-        facts.insert(1, f"{rates.files:,.0f} files/s")
+    files, read = f"{figures.files:,} files", f"{size_text(figures.bytes_read)} read"
+    if rates.files:
+        files += f" ({rates.files:,.0f}/s)"
     if rates.bytes:
-        facts.append(f"{size_text(rates.bytes)}/s")
-    if figures.errors:
-        facts.append(f"{figures.errors:,} errors")
+        read += f" ({size_text(rates.bytes)}/s)"
+    facts = [f"{rates.tasks:,.0f} tasks/s", files, read, f"{figures.errors:,} errors"]
+    if figures.inherited:
+        facts.append(f"{figures.inherited:,} tasks from an earlier run")
     if rates.left is not None:
         facts.append(f"{time_text(rates.left)} left")
     return facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from logging import Logger, LoggerAdapter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -21,6 +21,7 @@ from taskmill.engine.registry import Registration
 from taskmill.executors.base import Executor, Work
 from taskmill.model.changes import StopCause
 from taskmill.model.errors import PayloadError, PayloadTooLarge, Permanent, RetryAfter, Stopped
+from taskmill.model.limits import MAX_LENGTH
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import ErrorRecord, TaskRecord
@@ -124,7 +125,7 @@ class Attempt:
         if isinstance(error, PayloadError | PayloadTooLarge):
             delay = None
         elif isinstance(error, RetryAfter):
-            delay = error.delay
+            delay = min(max(error.delay, timedelta(0)), MAX_LENGTH)
         elif is_retryable(policy, error):
             delay = retry_delay(policy, self.record.attempt, jitter=jitter())
         else:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.from_thread
 from anyio.abc import TaskGroup
-from anyio.abc import TaskStatus as Started
 from anyio.lowlevel import current_token
 
 from taskmill.define.task import DomainKey, Task
@@ -100,11 +99,12 @@ class Engine:
         self._mode_changed = anyio.Event()
         self._halted = anyio.Event()
         self._quiet = anyio.Event()
+        self.has_started = anyio.Event()
         self.has_ended = anyio.Event()
 
     # --- life ---
 
-    async def serve(self, *, task_status: Started[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    async def serve(self) -> None:
         """Open, dispatch until told to stop, and close; not cancelled from outside, only stopped.
 
         The nesting is the order of shutdown: handlers end, then the writer has written all that
@@ -124,7 +124,7 @@ class Engine:
                         self.dispatcher.load(opening)
                         handlers.start_soon(self.dispatcher.alarm.run)
                         self._wake()
-                        task_status.started()
+                        self.has_started.set()
                         await self._until_stopped()
                         handlers.cancel_scope.cancel()
                     self._writer.close()

@@ -37,9 +37,7 @@ class Level:
         self.count += 1
         if self.tail is None or position <= self.tail:
             insort(self.window, position)
-            if len(self.window) > 2 * WINDOW:
-                del self.window[WINDOW:]
-                self.tail = self.window[-1]
+            self._trim()
 
     def remove(self, position: Position) -> bool:
         """A task left; return whether it was the head."""
@@ -62,6 +60,12 @@ class Level:
             return
         self.window.extend(positions)
         self.tail = positions[-1] if len(positions) == limit else None
+        self._trim()
+
+    def _trim(self) -> None:
+        if len(self.window) > 2 * WINDOW:
+            del self.window[WINDOW:]
+            self.tail = self.window[-1]
 
 
 class LaneQueue:

@@ -157,20 +157,26 @@ class ReadyQueue:
     def _rekey(self, queue: LaneQueue) -> None:
         """The head of a lane changed: it takes its new place, or none when it is empty.
 
-        A parked lane with a better head is looked at again; one that a gate woke and that is
-        empty now passes the waking on, so that the gate's room is not lost.
+        A parked lane with a better head is looked at again; one that a gate woke as the best it
+        had, and that lost its head, passes the waking on.
         """
         before, queue.key = queue.key, queue.find_head()
         if queue.key is None:
-            gate, queue.woken_by, queue.parked_at = queue.woken_by, None, None
-            if gate is not None:
-                self.wake(gate)
+            queue.parked_at = None
+            self._pass_on(queue)
         elif queue.parked_at is None:
             self._open.push(queue)
+            if before is not None and before < queue.key:
+                self._pass_on(queue)
         elif before is None or queue.key < before:
             self._reopen(queue, None)
         else:
             self._heap_at(queue.parked_at).push(queue)
+
+    def _pass_on(self, queue: LaneQueue) -> None:
+        gate, queue.woken_by = queue.woken_by, None
+        if gate is not None:
+            self.wake(gate)
 
     def _counted(self, queue: LaneQueue, change: int) -> None:
         if queue.lane.type in self._handled:

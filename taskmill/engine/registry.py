@@ -66,9 +66,7 @@ class Registry:
                 task=task,
                 domain=domain.name,
                 codec=codec,
-                defaults=type_defaults(
-                    task.task_options, domain.defaults, defaults, owner=task.task_type
-                ),
+                defaults=type_defaults(task.task_options, domain.defaults, defaults),
                 handler=handlers.get(task),
             )
 

@@ -9,7 +9,7 @@ import anyio.to_thread
 import attrs
 
 from taskmill.executors.base import Work
-from taskmill.model.policies import check_cap
+from taskmill.model.limits import check_cap
 
 
 def _unlimited() -> anyio.CapacityLimiter:

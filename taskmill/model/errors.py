@@ -88,8 +88,6 @@ class RetryAfter(Exception):
 
     def __init__(self, delay: timedelta, reason: str = "") -> None:
         super().__init__(reason or f"retry after {delay}")
-        if delay < timedelta(0):
-            raise ConfigurationError(f"RetryAfter needs a delay of zero or more, not {delay}")
         self.delay = delay
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from taskmill.model.errors import ConfigurationError
+from taskmill.model.limits import check_cap, check_length
 
 
 class Priority(enum.IntEnum):
@@ -44,13 +46,12 @@ class Backoff(enum.Enum):
 RetryOn: TypeAlias = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
+def _is_length(_: object, attribute: attrs.Attribute[Any], value: timedelta) -> None:
+    check_length(value, attribute.name)
+
+
 def _not_negative(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if value < 0:
-        raise ConfigurationError(f"{attribute.name} must be zero or more, not {value!r}")
-
-
-def _no_negative_time(_: object, attribute: attrs.Attribute[Any], value: timedelta) -> None:
-    if value < timedelta(0):
+    if not 0 <= value < math.inf:
         raise ConfigurationError(f"{attribute.name} must be zero or more, not {value!r}")
 
 
@@ -67,8 +68,8 @@ class RetryPolicy:
 
     max_retries: int = attrs.field(default=3, validator=_not_negative)
     backoff: Backoff = Backoff.EXPONENTIAL
-    base: timedelta = attrs.field(default=timedelta(seconds=1), validator=_no_negative_time)
-    max_delay: timedelta = attrs.field(default=timedelta(seconds=60), validator=_no_negative_time)
+    base: timedelta = attrs.field(default=timedelta(seconds=1), validator=_is_length)
+    max_delay: timedelta = attrs.field(default=timedelta(seconds=60), validator=_is_length)
     multiplier: float = attrs.field(default=2.0, validator=_not_negative)
     jitter: Jitter = Jitter.NONE
     retry_on: RetryOn = (Exception,)
@@ -142,12 +143,6 @@ class RetryPolicy:
         )
 
 
-def check_cap(cap: int | None, what: str) -> None:
-    """Raise ConfigurationError for a cap below 1: it would hold work for ever, unseen."""
-    if cap is not None and cap < 1:
-        raise ConfigurationError(f"{what} must be 1 or more, or None for no cap; got {cap!r}")
-
-
 @attrs.frozen(kw_only=True)
 class GroupPolicy:
     """What a group of tasks may use. ``max_concurrency=None`` means no cap of its own."""
@@ -162,7 +157,7 @@ class GroupPolicy:
 class Drain:
     """Shut down by letting handlers finish for up to ``timeout``, then cancelling the rest."""
 
-    timeout: timedelta = attrs.field(default=timedelta(seconds=30), validator=_no_negative_time)
+    timeout: timedelta = attrs.field(default=timedelta(seconds=30), validator=_is_length)
 
 
 @attrs.frozen

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import attrs
 
 from taskmill.model.changes import NewTask, Placed, Ready, Refused
+from taskmill.model.limits import MAX_TAGS
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
-from taskmill.rules.options import MAX_TAGS
 from taskmill.rules.steps import FindActive, FindTask, Insert, Rule, Upgrade
 
 _WAITING = frozenset({TaskStatus.PENDING, TaskStatus.BLOCKED})

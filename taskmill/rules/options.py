@@ -13,15 +13,11 @@ from typing import Any, cast
 
 import attrs
 
-from taskmill.model.errors import ConfigurationError, InvalidTag
+from taskmill.model.errors import ConfigurationError
+from taskmill.model.limits import check_options, check_tags, check_text
 from taskmill.model.options import SubmitOptions, TaskOptions
 from taskmill.model.policies import Backoff, Jitter, Priority, RetryPolicy
 from taskmill.model.times import ceil_ms, to_ms
-
-MAX_TAGS = 32
-MAX_TAG_KEY = 64
-MAX_TAG_VALUE = 256
-MAX_TEXT = 1024
 
 BUILT_IN: TaskOptions = {
     "priority": Priority.NORMAL,
@@ -32,6 +28,7 @@ BUILT_IN: TaskOptions = {
     "requeue": True,
 }
 
+_MICROSECOND = timedelta(microseconds=1)
 _ATTEMPT_KEYS = ("timeout", "retry", "stop_grace")
 
 
@@ -73,25 +70,30 @@ class Placement:
     attempt: str | None
 
 
-def type_defaults(
-    task: TaskOptions, domain: TaskOptions, scheduler: TaskOptions, *, owner: str
-) -> TypeDefaults:
-    """Merge what a task class, its domain and the scheduler say; each value is checked."""
-    for layer in (task, domain, scheduler):
-        check_options(layer, owner)
+def type_defaults(task: TaskOptions, domain: TaskOptions, scheduler: TaskOptions) -> TypeDefaults:
+    """Merge what a task class, its domain and the scheduler say."""
     options = cast("TaskOptions", {**BUILT_IN, **scheduler, **domain, **task})  # same keys each
-    retry = options.get("retry", RetryPolicy())
     tags: dict[str, str] = {}
     for layer in (scheduler, domain, task):
         tags = merged_tags(tags, layer)
     check_tags(tags)
     attempt = AttemptOptions(
         timeout=options.get("timeout"),
-        retry=retry,
-        max_retries=options.get("max_retries", retry.max_retries),
+        retry=options.get("retry", RetryPolicy()),
+        max_retries=_max_retries(task, domain, scheduler, BUILT_IN),
         stop_grace=options.get("stop_grace", timedelta(seconds=30)),
     )
     return TypeDefaults(options=options, tags=tags, attempt=attempt)
+
+
+def _max_retries(*layers: TaskOptions) -> int:
+    """What the nearest layer says of it: the number itself, or the one of its policy."""
+    for layer in layers:
+        if "max_retries" in layer:
+            return layer["max_retries"]
+        if "retry" in layer:
+            return layer["retry"].max_retries
+    return 0
 
 
 def merged_tags(inherited: Mapping[str, str], layer: TaskOptions) -> dict[str, str]:
@@ -115,8 +117,7 @@ def placement(
     """Resolve one submit: the call over the payload's methods over the type's defaults."""
     options = defaults.options
     if call:
-        _check_names(call)
-        check_options(call, "this call")
+        check_options(call, SubmitOptions.__annotations__, "this call")
         options = cast("TaskOptions", {**options, **call})  # a call has the same keys and more
     tags = {**defaults.tags, **payload_tags} if payload_tags else defaults.tags
     if "tags" in call:
@@ -128,7 +129,7 @@ def placement(
         group = payload_group
     for name, text in (("key", payload_key), ("label", payload_label), ("group", payload_group)):
         if text is not None:
-            _check_text(text, name, f"task_{name}()")
+            check_text(text, f"task_{name}()")
     now_ms = to_ms(now)
     run_at_ms = _start(options, call, now)
     due_at_ms = run_at_ms if run_at_ms is not None and run_at_ms > now_ms else None
@@ -160,66 +161,13 @@ def attempt_options(
     if max_retries is None:
         max_retries = retry.max_retries if "retry" in own else options.max_retries
     return AttemptOptions(
-        timeout=_length(own["timeout"]) if "timeout" in own else options.timeout,
+        timeout=_from_us(own["timeout"]) if "timeout" in own else options.timeout,
         retry=retry,
         max_retries=max_retries,
-        stop_grace=timedelta(seconds=own["stop_grace"])
+        stop_grace=timedelta(microseconds=own["stop_grace"])
         if "stop_grace" in own
         else options.stop_grace,
     )
-
-
-def check_options(layer: TaskOptions | SubmitOptions, owner: str) -> None:
-    """Raise ConfigurationError for a value that cannot be meant."""
-    for name, value in layer.items():
-        if name in ("group", "key", "label") and value is not None:
-            _check_text(value, name, owner)
-        if name in ("delay", "stop_grace") and not isinstance(value, timedelta):
-            raise ConfigurationError(f"{owner}: {name} must be a timedelta, not {value!r}")
-        if isinstance(value, timedelta) and value < timedelta(0):
-            raise ConfigurationError(f"{owner}: {name} must be zero or more, not {value}")
-    priority = layer.get("priority", Priority.NORMAL)
-    if not 0 <= priority <= 255:
-        raise ConfigurationError(f"{owner}: priority is 0 (most urgent) to 255, not {priority!r}")
-    if layer.get("max_retries", 0) < 0:
-        raise ConfigurationError(f"{owner}: max_retries must be zero or more")
-    if layer.get("timeout") == timedelta(0):
-        raise ConfigurationError(f"{owner}: timeout must be more than zero, or None for no limit")
-
-
-def check_tags(tags: Mapping[str, str]) -> None:
-    """Raise InvalidTag for tags over their limits."""
-    if len(tags) > MAX_TAGS:
-        raise InvalidTag(f"{len(tags)} tags; a task has at most {MAX_TAGS}")
-    for key, value in tags.items():
-        if not _fits(key, MAX_TAG_KEY) or not key:
-            raise InvalidTag(f"tag key {key!r} must be text of 1 to {MAX_TAG_KEY} bytes in UTF-8")
-        if not _fits(value, MAX_TAG_VALUE):
-            raise InvalidTag(f"tag {key!r}: {value!r} is no text of up to {MAX_TAG_VALUE} bytes")
-
-
-def _check_names(call: SubmitOptions) -> None:
-    unknown = call.keys() - SubmitOptions.__annotations__.keys()
-    if unknown:
-        raise ConfigurationError(
-            f"this call: unknown option {', '.join(sorted(unknown))}; "
-            f"there is {', '.join(sorted(SubmitOptions.__annotations__))}"
-        )
-
-
-def _check_text(value: object, name: str, owner: str) -> None:
-    if not isinstance(value, str) or not value or not _fits(value, MAX_TEXT):
-        raise ConfigurationError(
-            f"{owner}: {name} must be text of 1 to {MAX_TEXT} bytes in UTF-8, not {value!r:.100}; "
-            "None means none"
-        )
-
-
-def _fits(text: object, limit: int) -> bool:
-    try:
-        return isinstance(text, str) and len(text.encode()) <= limit
-    except UnicodeEncodeError:
-        return False
 
 
 def _start(options: TaskOptions, call: SubmitOptions, now: datetime) -> int | None:
@@ -242,16 +190,16 @@ def _stored(call: SubmitOptions) -> str | None:
     for key in _ATTEMPT_KEYS:
         if key in call:
             value: object = call[key]  # type: ignore[literal-required] # the keys are literals above
-            own[key] = _retry_to(value) if isinstance(value, RetryPolicy) else _seconds(value)
+            own[key] = _retry_to(value) if isinstance(value, RetryPolicy) else _to_us(value)
     return json.dumps(own) if own else None
 
 
-def _seconds(value: object) -> float | None:
-    return value.total_seconds() if isinstance(value, timedelta) else None
+def _to_us(value: object) -> int | None:
+    return value // _MICROSECOND if isinstance(value, timedelta) else None
 
 
-def _length(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
+def _from_us(stored: int | None) -> timedelta | None:
+    return None if stored is None else timedelta(microseconds=stored)
 
 
 def _retry_to(policy: RetryPolicy) -> dict[str, object]:
@@ -263,8 +211,8 @@ def _retry_to(policy: RetryPolicy) -> dict[str, object]:
     return {
         "max_retries": policy.max_retries,
         "backoff": policy.backoff.value,
-        "base": policy.base.total_seconds(),
-        "max_delay": policy.max_delay.total_seconds(),
+        "base": _to_us(policy.base),
+        "max_delay": _to_us(policy.max_delay),
         "multiplier": policy.multiplier,
         "jitter": policy.jitter.value,
         "dead_letter": policy.dead_letter,
@@ -275,8 +223,8 @@ def _retry_from(stored: Mapping[str, Any], inherited: RetryPolicy) -> RetryPolic
     return RetryPolicy(
         max_retries=stored["max_retries"],
         backoff=Backoff(stored["backoff"]),
-        base=timedelta(seconds=stored["base"]),
-        max_delay=timedelta(seconds=stored["max_delay"]),
+        base=timedelta(microseconds=stored["base"]),
+        max_delay=timedelta(microseconds=stored["max_delay"]),
         multiplier=stored["multiplier"],
         jitter=Jitter(stored["jitter"]),
         retry_on=inherited.retry_on,

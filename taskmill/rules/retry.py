@@ -28,12 +28,14 @@ def retry_delay(policy: RetryPolicy, attempt: int, *, jitter: float) -> timedelt
         case Jitter.FULL:
             return full * jitter
         case Jitter.EQUAL:
-            return full / 2 + full / 2 * jitter
+            return min(full / 2 + full / 2 * jitter, full)
         case _:
             assert_never(policy.jitter)
 
 
 def _growth(policy: RetryPolicy, attempt: int) -> timedelta:
+    if not policy.base:
+        return policy.base
     match policy.backoff:
         case Backoff.CONSTANT:
             return policy.base
@@ -50,8 +52,6 @@ def _growth(policy: RetryPolicy, attempt: int) -> timedelta:
 
 def _scaled(policy: RetryPolicy, factor: float) -> timedelta:
     """``base * factor``, or ``max_delay`` where that is less or cannot be expressed."""
-    if policy.base * 1.0 == timedelta(0):
-        return policy.base
     if factor >= policy.max_delay / policy.base:
         return policy.max_delay
     return policy.base * factor

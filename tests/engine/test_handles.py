@@ -123,8 +123,8 @@ async def test_cancelling_the_submit_call_does_not_undo_the_submit() -> None:
     [
         ({"run_at": datetime(2030, 1, 1)}, ConfigurationError, "no time zone"),  # noqa: DTZ001
         ({"run_at": START, "delay": SECOND}, ConfigurationError, "one start time"),
-        ({"delay": -SECOND}, ConfigurationError, "zero or more"),
-        ({"priority": 256}, ConfigurationError, "0 .most urgent. to 255"),
+        ({"delay": -SECOND}, ConfigurationError, "delay must be a timedelta from zero"),
+        ({"priority": 256}, ConfigurationError, "priority is a whole number from 0 to 255"),
         ({"tags": {"k" * 65: "v"}}, InvalidTag, "64 bytes"),
         ({"tags": {"k": "v" * 257}}, InvalidTag, "256 bytes"),
         ({"tags": {str(n): "v" for n in range(33)}}, InvalidTag, "at most 32"),

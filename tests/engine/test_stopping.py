@@ -89,7 +89,7 @@ async def test_cancelling_what_has_ended_says_no_and_what_never_was_raises() -> 
 
 
 async def run_one(handler: Any, at: float, action: Any, **options: Any) -> list[object]:
-    """Run Hold with ``handler``; do ``action(scheduler, id)`` after ``at`` seconds; return events."""
+    """Run Hold with ``handler``; ``action(scheduler, id)`` comes ``at`` seconds later."""
     events: list[object] = []
     async with virtual_time() as clock:
         domain = Domain(Slow, handlers=[Hold.handler(handler)], stop_grace=5 * SECOND)
@@ -265,6 +265,28 @@ async def test_cancelling_the_block_stops_at_once_and_loses_nothing(tmp_path: An
         await it.idle()
         record = await it.get(submitted[0])
         assert (record.status, record.attempt) == (TaskStatus.COMPLETED, 1)
+
+
+async def test_cancelling_at_any_moment_of_opening_lets_go_of_the_file(tmp_path: Any) -> None:
+    path = str(tmp_path / "app.db")
+    domain = Domain(Slow, handlers=[Hold.handler(at_once)])
+    async with Scheduler(path, domains=[domain]) as it:
+        await it.submit_many([Hold(number=n) for n in range(100)], delay=3600 * SECOND)
+    for turns in range(60):
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(cancel_after, turns, scope)
+                async with Scheduler(path, domains=[domain]):
+                    await anyio.sleep_forever()
+        assert scope.cancelled_caught
+    async with Scheduler(path, domains=[domain]) as it:
+        assert await it.count() == 100
+
+
+async def cancel_after(turns: int, scope: anyio.CancelScope) -> None:
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()
+    scope.cancel()
 
 
 async def forever(task: Hold, ctx: Context[Slow]) -> None:

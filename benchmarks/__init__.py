@@ -1,0 +1,1 @@
+"""How fast taskmill is, and how far from what the machine allows: ``python -m benchmarks``."""

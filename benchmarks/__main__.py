@@ -1,0 +1,85 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import document, report
+from benchmarks.measure import measure
+from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.setting import Setting
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, list or compare; return 1 where a task did not run exactly once."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.list:
+        print(report.scenarios_there_are(SCENARIOS))
+        return 0
+    if asked.compare:
+        old, new = asked.compare
+        print(report.comparison(document.read(old), document.read(new)))
+        return 0
+    known = {scenario.name: scenario for scenario in SCENARIOS}
+    unknown = [name for name in asked.names if name not in known]
+    if unknown:
+        parser.error(f"no scenario is named {', '.join(unknown)}; --list shows those there are")
+    chosen = [known[name] for name in asked.names] or list(SCENARIOS)
+    return _measure(asked, [s for s in chosen if not (asked.memory and s.needs_file)])
+
+
+def _measure(asked: Namespace, scenarios: Sequence[Scenario]) -> int:
+    with TemporaryDirectory(prefix="taskmill-", dir=asked.dir) as folder:
+        setting = Setting(
+            folder=Path(folder),
+            n=asked.n,
+            concurrency=asked.concurrency,
+            durability=asked.durability,
+            in_memory=asked.memory,
+        )
+        taken = measure(scenarios, setting, repeat=asked.repeat, told=_tell)
+    _tell("")
+    kept = document.document(taken, setting, repeat=asked.repeat)
+    print(report.results(kept, scenarios))
+    if asked.json is not None:
+        document.write(asked.json, kept)
+    wrong = [result for result in kept.results if not result.exactly_once]
+    for result in wrong:
+        print(f"{result.name} is WRONG: {result.problem}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _tell(progress: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{progress}", end="", file=sys.stderr, flush=True)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser("python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("names", nargs="*", help="scenarios to measure; all of them unless named")
+    add("-n", type=_positive, default=5000, help="tasks in a run (default: %(default)s)")
+    add("--concurrency", type=_positive, default=16, help="slots (default: %(default)s)")
+    add("--repeat", type=_positive, default=3, help="runs of each (default: %(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write the results there as well")
+    add("--durability", choices=("power", "process"), default="power")
+    add("--memory", action="store_true", help="a database in memory in place of a file")
+    add("--dir", type=Path, help="where databases are made (default: the system's place)")
+    add("--list", action="store_true", help="show the scenarios and floors there are")
+    add("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="compare two JSON files")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

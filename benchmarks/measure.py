@@ -1,0 +1,64 @@
+"""How figures are taken: scenarios and their floors in turns, each on a fresh database."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anyio
+import attrs
+
+from benchmarks.floors import Floor
+from benchmarks.scenarios import Scenario
+from benchmarks.setting import Sample, Setting
+
+
+@attrs.frozen
+class Figures:
+    """What the runs of a scenario gave, and those of its floors in the same turns."""
+
+    scenario: Scenario
+    samples: list[Sample]
+    floors: list[tuple[Floor, list[Sample]]]
+
+    @property
+    def problem(self) -> str | None:
+        """What was wrong with the first run that was not right."""
+        return next((s.problem for s in self.samples if s.problem is not None), None)
+
+    @property
+    def ratio(self) -> float:
+        """The median of the scenario over that of its first floor."""
+        return median(self.samples) / max(median(self.floors[0][1]), 1e-9)
+
+
+def median(samples: Sequence[Sample]) -> float:
+    """The value in the middle."""
+    return statistics.median(sample.value for sample in samples)
+
+
+def measure(
+    scenarios: Sequence[Scenario], setting: Setting, *, repeat: int, told: Callable[[str], None]
+) -> list[Figures]:
+    """Run every scenario and its floors ``repeat`` times, in turns; ``told`` hears of each."""
+    taken = [
+        Figures(scenario, [], [(floor, []) for floor in scenario.floors]) for scenario in scenarios
+    ]
+    for turn in range(repeat):
+        for figures in taken:
+            scenario = figures.scenario
+            told(f"{scenario.name} {turn + 1}/{repeat}")
+            own = attrs.evolve(setting, concurrency=scenario.concurrency or setting.concurrency)
+            figures.samples.append(_sample(scenario.measure, own))
+            for floor, samples in figures.floors:
+                samples.append(_sample(floor.measure, own))
+    return taken
+
+
+def _sample(run: Callable[[Setting], Awaitable[Sample]], setting: Setting) -> Sample:
+    gc.collect()
+    with TemporaryDirectory(prefix="bench-", dir=setting.folder) as folder:
+        return anyio.run(run, attrs.evolve(setting, folder=Path(folder)))

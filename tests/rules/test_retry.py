@@ -1,0 +1,189 @@
+"""Whether a failed attempt is repeated, and after how long."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskmill.model.errors import ConfigurationError, Permanent, RetryAfter
+from taskmill.model.limits import MAX_LENGTH
+from taskmill.model.policies import Backoff, Jitter, RetryPolicy
+from taskmill.rules.retry import is_retryable, retry_delay
+
+SECOND = timedelta(seconds=1)
+
+lengths = st.integers(0, 10**9).map(lambda ms: timedelta(milliseconds=ms))
+policies = st.builds(
+    RetryPolicy,
+    max_retries=st.integers(0, 10),
+    backoff=st.sampled_from(Backoff),
+    base=lengths,
+    max_delay=lengths,
+    multiplier=st.floats(0, 1e6),
+    jitter=st.sampled_from(Jitter),
+)
+attempts = st.integers(1, 1_000)
+draws = st.floats(0, 1, exclude_max=True)
+
+
+def seconds(policy: RetryPolicy, count: int) -> list[float]:
+    """The delays after the first ``count`` attempts."""
+    return [
+        retry_delay(policy, attempt, jitter=0.5).total_seconds() for attempt in range(1, count + 1)
+    ]
+
+
+def test_a_constant_policy_waits_the_same_each_time() -> None:
+    assert seconds(RetryPolicy.constant(3, 5 * SECOND), 4) == [5, 5, 5, 5]
+
+
+def test_a_linear_policy_waits_one_base_longer_each_time_up_to_its_longest() -> None:
+    assert seconds(RetryPolicy.linear(9, 2 * SECOND, 7 * SECOND), 5) == [2, 4, 6, 7, 7]
+
+
+def test_an_exponential_policy_doubles_up_to_its_longest() -> None:
+    policy = RetryPolicy.exponential(9, base=SECOND, max_delay=10 * SECOND)
+    assert seconds(policy, 6) == [1, 2, 4, 8, 10, 10]
+
+
+def test_the_multiplier_of_an_exponential_policy_is_its_growth() -> None:
+    policy = RetryPolicy.exponential(9, base=SECOND, max_delay=99 * SECOND, multiplier=3)
+    assert seconds(policy, 5) == [1, 3, 9, 27, 81]
+
+
+def test_the_built_in_policy_retries_3_times_from_1_second_up_to_60() -> None:
+    assert RetryPolicy() == RetryPolicy.exponential(3)
+    assert seconds(RetryPolicy(), 8) == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_delay_of_zero_stays_zero() -> None:
+    assert seconds(RetryPolicy.constant(3), 3) == [0, 0, 0]
+    assert seconds(RetryPolicy.linear(3, timedelta(0), SECOND), 3) == [0, 0, 0]
+    assert seconds(RetryPolicy.exponential(3, base=timedelta(0)), 3) == [0, 0, 0]
+    assert seconds(RetryPolicy.exponential(3, max_delay=timedelta(0)), 3) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("jitter", "drawn", "expected"),
+    [
+        (Jitter.NONE, 0.25, 8),
+        (Jitter.FULL, 0.0, 0),
+        (Jitter.FULL, 0.25, 2),
+        (Jitter.EQUAL, 0.0, 4),
+        (Jitter.EQUAL, 0.25, 5),
+    ],
+)
+def test_jitter_draws_from_none_all_or_half_of_the_delay(
+    jitter: Jitter, drawn: float, expected: float
+) -> None:
+    policy = RetryPolicy.constant(3, 8 * SECOND, jitter=jitter)
+    assert retry_delay(policy, 1, jitter=drawn) == expected * SECOND
+
+
+@pytest.mark.parametrize("attempt", [1_025, 10**6, 10**9])
+def test_huge_exponents_are_the_longest_delay(attempt: int) -> None:
+    for base in (timedelta.resolution, SECOND, timedelta(days=10_000)):
+        policy = RetryPolicy.exponential(5, base=base, max_delay=60 * SECOND)
+        assert retry_delay(policy, attempt, jitter=0.0) == 60 * SECOND
+
+
+def test_the_longest_possible_delay_can_be_asked_for() -> None:
+    policy = RetryPolicy.linear(9, timedelta(days=1), MAX_LENGTH)
+    assert retry_delay(policy, 10**9, jitter=0.0) == MAX_LENGTH
+
+
+def test_without_a_base_there_is_no_delay_however_many_attempts_there_were() -> None:
+    policy = RetryPolicy.exponential(2000, base=timedelta(0))
+    assert retry_delay(policy, 1100, jitter=0.0) == timedelta(0)
+
+
+@given(policies, attempts, draws)
+@settings(deadline=None)
+def test_no_delay_is_negative_or_longer_than_the_longest(
+    policy: RetryPolicy, attempt: int, jitter: float
+) -> None:
+    assert timedelta(0) <= retry_delay(policy, attempt, jitter=jitter) <= policy.max_delay
+
+
+@given(policies, attempts, draws)
+@settings(deadline=None)
+def test_jitter_only_ever_shortens_and_equal_jitter_by_half_at_most(
+    policy: RetryPolicy, attempt: int, jitter: float
+) -> None:
+    def delay(kind: Jitter) -> timedelta:
+        own = RetryPolicy(
+            backoff=policy.backoff,
+            base=policy.base,
+            max_delay=policy.max_delay,
+            multiplier=policy.multiplier,
+            jitter=kind,
+        )
+        return retry_delay(own, attempt, jitter=jitter)
+
+    assert delay(Jitter.FULL) <= delay(Jitter.NONE)
+    assert delay(Jitter.NONE) / 2 <= delay(Jitter.EQUAL)
+    assert delay(Jitter.FULL) <= delay(Jitter.EQUAL) + timedelta.resolution
+
+
+@given(st.sampled_from(Backoff), lengths, lengths, st.floats(1, 100), st.integers(1, 100))
+@settings(deadline=None)
+def test_delays_never_shrink_from_one_retry_to_the_next(
+    backoff: Backoff, base: timedelta, longest: timedelta, multiplier: float, attempt: int
+) -> None:
+    policy = RetryPolicy(backoff=backoff, base=base, max_delay=longest, multiplier=multiplier)
+    first, second = (retry_delay(policy, attempt + more, jitter=0.0) for more in (0, 1))
+    assert first <= second
+
+
+# --- which errors --------------------------------------------------------------------------------
+
+
+def test_every_exception_but_permanent_is_retried_unless_the_policy_says_otherwise() -> None:
+    assert is_retryable(RetryPolicy(), ValueError())
+    assert is_retryable(RetryPolicy(), TimeoutError())
+    assert not is_retryable(RetryPolicy(), Permanent("gone"))
+    assert not is_retryable(RetryPolicy(), KeyboardInterrupt())
+
+
+def test_a_policy_can_name_exception_types_and_their_subclasses_count() -> None:
+    policy = RetryPolicy(retry_on=(OSError, KeyError))
+    assert is_retryable(policy, ConnectionResetError())
+    assert is_retryable(policy, KeyError())
+    assert not is_retryable(policy, IndexError())
+    assert not is_retryable(RetryPolicy(retry_on=()), OSError())
+
+
+def test_a_policy_can_ask_a_predicate() -> None:
+    policy = RetryPolicy(retry_on=lambda error: "busy" in str(error))
+    assert is_retryable(policy, RuntimeError("busy, come back"))
+    assert not is_retryable(policy, RuntimeError("broken"))
+
+
+def test_permanent_and_retry_after_overrule_the_policy() -> None:
+    assert not is_retryable(RetryPolicy(retry_on=(Permanent,)), Permanent())
+    assert not is_retryable(RetryPolicy(retry_on=lambda _: True), Permanent())
+    assert is_retryable(RetryPolicy(retry_on=()), RetryAfter(SECOND))
+    assert is_retryable(RetryPolicy(retry_on=lambda _: False), RetryAfter(SECOND))
+
+
+# --- policies check themselves -------------------------------------------------------------------
+
+
+def test_negative_values_are_refused_with_their_name() -> None:
+    late = timedelta(seconds=-1)
+    with pytest.raises(ConfigurationError, match="max_retries must be zero or more, not -1"):
+        RetryPolicy(max_retries=-1)
+    with pytest.raises(ConfigurationError, match="base must be a timedelta from zero"):
+        RetryPolicy(base=late)
+    with pytest.raises(ConfigurationError, match="max_delay must be a timedelta from zero"):
+        RetryPolicy(max_delay=late)
+    for endless in (float("nan"), float("inf")):
+        with pytest.raises(ConfigurationError, match="multiplier must be zero or more"):
+            RetryPolicy(multiplier=endless)
+    with pytest.raises(ConfigurationError, match="multiplier must be zero or more"):
+        RetryPolicy(multiplier=-0.5)
+    with pytest.raises(ConfigurationError, match="must be a timedelta from zero"):
+        RetryPolicy.constant(3, late)

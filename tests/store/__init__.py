@@ -1,0 +1,1 @@
+"""The store, by what it promises."""

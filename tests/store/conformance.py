@@ -1,0 +1,230 @@
+"""The backends that must pass the suite, and what its tests speak with: the `Store` protocol.
+
+A new backend is one more entry in `BACKENDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+
+from taskmill.model.changes import (
+    CancelTask,
+    Change,
+    Claim,
+    Effect,
+    NewTask,
+    Placed,
+    Settled,
+    Settlement,
+    Submit,
+)
+from taskmill.model.errors import StoreError
+from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
+from taskmill.model.status import ACTIVE, TERMINAL
+from taskmill.model.times import from_ms, to_ms
+from taskmill.rules.dedup import identity
+from taskmill.rules.settle import Raised, Result, Returned, settle
+from taskmill.store.base import Selection, Store
+from taskmill.store.sqlite import SqliteStore
+from taskmill.store.sqlite.store import Durability
+
+T = TypeVar("T")
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+T0 = to_ms(NOW)
+MINUTE = 60_000
+UNKNOWN = TaskId(1_000_000)
+ANY = Selection(statuses=ACTIVE | TERMINAL)
+
+
+MADE: list[Store] = []
+"""Closed after each test: an open connection's thread would keep a failed run from ending."""
+
+
+@attrs.frozen(kw_only=True)
+class Backend:
+    """A kind of store, and how to make one in a folder."""
+
+    name: str
+    is_lasting: bool
+    """Whether a second store made in the same folder finds what the first one left."""
+    make: Callable[[Path], Store]
+
+
+BACKENDS = (
+    Backend(
+        name="sqlite-file",
+        is_lasting=True,
+        make=lambda folder: SqliteStore(folder / "app.db"),
+    ),
+    Backend(
+        name="sqlite-memory",
+        is_lasting=False,
+        make=lambda _folder: SqliteStore(":memory:"),
+    ),
+)
+
+
+@attrs.frozen
+class Place:
+    """Where one test keeps its tasks; every store made here finds what the last one left."""
+
+    backend: Backend
+    folder: Path
+
+    def store(self) -> Store:
+        """A store that is not open yet."""
+        store = self.backend.make(self.folder)
+        MADE.append(store)
+        return store
+
+    @asynccontextmanager
+    async def opened(self, *, now: datetime = NOW) -> AsyncGenerator[Store]:
+        """A store, open inside the block."""
+        store = self.store()
+        await store.open(now=now)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+def sqlite_store(path: Path, *, durability: Durability = "power") -> SqliteStore:
+    """A SQLite store that is not open yet."""
+    store = SqliteStore(path, durability=durability)
+    MADE.append(store)
+    return store
+
+
+# --- what is submitted ---------------------------------------------------------------------------
+
+
+def new_task(
+    name: str,
+    *,
+    kind: str = "work::job",
+    domain: str = "work",
+    payload: str | None = None,
+    key: str | None = None,
+    label: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    group: str | None = None,
+    priority: int = 100,
+    max_retries: int | None = None,
+    options: str | None = None,
+    created_at_ms: int = T0,
+    due_at_ms: int | None = None,
+    parent: TaskId | None = None,
+    inherits_tags: bool = False,
+    requeue: bool = True,
+) -> NewTask:
+    """A task whose identity is its ``kind`` and ``name``."""
+    return NewTask(
+        type=kind,
+        domain=domain,
+        payload=f'{{"name":"{name}"}}' if payload is None else payload,
+        identity=identity(kind, name, ""),
+        key=key,
+        label=label,
+        tags=tags or {},
+        group=group,
+        priority=priority,
+        max_retries=max_retries,
+        options=options,
+        created_at_ms=created_at_ms,
+        ready_at_ms=created_at_ms if due_at_ms is None else due_at_ms,
+        due_at_ms=due_at_ms,
+        run_at_ms=due_at_ms,
+        parent=parent,
+        inherits_tags=inherits_tags,
+        requeue=requeue,
+    )
+
+
+# --- one verb at a time --------------------------------------------------------------------------
+
+
+def expect(effect: Effect | StoreError, kind: type[T]) -> T:
+    """``effect``, which must be of ``kind``."""
+    assert isinstance(effect, kind), effect
+    return effect
+
+
+async def apply_one(store: Store, change: Change) -> Effect | StoreError:
+    """What came of a batch of one."""
+    [effect] = await store.apply([change])
+    return effect
+
+
+async def submit(store: Store, *tasks: NewTask) -> list[Placed]:
+    """Where ``tasks``, submitted in one change, went."""
+    effect = await apply_one(store, Submit(tasks))
+    assert isinstance(effect, tuple), effect
+    return list(effect)
+
+
+async def submit_one(store: Store, task: NewTask) -> TaskId:
+    """The id of a task that was submitted alone."""
+    [placed] = await submit(store, task)
+    return placed.id
+
+
+async def claim(store: Store, task: TaskId, *, now_ms: int = T0) -> TaskRecord:
+    """The record of a task that was claimed."""
+    return expect(await apply_one(store, Claim(task, now_ms)), TaskRecord)
+
+
+async def end(store: Store, record: TaskRecord, result: Result, *, now_ms: int = T0) -> Settled:
+    """Settle the run that ``record`` describes."""
+    return expect(await apply_one(store, settle(record, result, now_ms=now_ms)), Settled)
+
+
+async def complete(store: Store, record: TaskRecord) -> Settled:
+    """Settle the run that ``record`` describes as completed."""
+    return await end(store, record, Returned("null"))
+
+
+async def cancel(
+    store: Store,
+    task: TaskId,
+    *,
+    domain: str | None = None,
+    reason: str | None = None,
+    now_ms: int = T0,
+) -> Effect | StoreError:
+    """What came of a cancel."""
+    change = CancelTask(id=task, domain=domain, reason=reason, now_ms=now_ms)
+    return await apply_one(store, change)
+
+
+async def record_of(store: Store, task: TaskId) -> TaskRecord:
+    """The record of a task that must be there."""
+    record = await store.get(task)
+    assert record is not None
+    return record
+
+
+def failure(run: int, *, message: str = "broken", at_ms: int = T0) -> ErrorRecord:
+    """How a run failed."""
+    return ErrorRecord(
+        type="OSError", message=message, traceback="Traceback\n", run=run, at=from_ms(at_ms)
+    )
+
+
+def raised(run: int, *, delay_ms: int | None = 0, max_retries: int = 100) -> Raised:
+    """A run that raised; ``delay_ms=None`` is an error that is never retried."""
+    delay = None if delay_ms is None else timedelta(milliseconds=delay_ms)
+    return Raised(error=failure(run, message=f"run {run}"), max_retries=max_retries, delay=delay)
+
+
+def unstorable(record: TaskRecord) -> Settlement:
+    """A settlement that no database may take: a failure with a result and no reason."""
+    completed = settle(record, Returned("1"), now_ms=T0)
+    failed = settle(record, raised(record.run, delay_ms=None), now_ms=T0)
+    return attrs.evolve(completed, status=failed.status)

@@ -1,0 +1,375 @@
+"""What any backend promises about one task's runs: claims, settlements, cancels, follow-ups."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from taskmill.model.changes import (
+    CancelTask,
+    Claim,
+    Ended,
+    Promote,
+    Promoted,
+    Ready,
+    Settled,
+    Settlement,
+    StopCause,
+    Stopping,
+    Unchanged,
+)
+from taskmill.model.outcomes import SubmitOutcome
+from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.status import TaskStatus
+from taskmill.model.times import from_ms
+from taskmill.rules.settle import Halted, Raised, Result, Returned, settle
+from taskmill.store.base import Store
+
+from .conformance import (
+    MINUTE,
+    NOW,
+    T0,
+    UNKNOWN,
+    apply_one,
+    cancel,
+    claim,
+    complete,
+    end,
+    expect,
+    failure,
+    new_task,
+    raised,
+    record_of,
+    submit,
+    submit_one,
+)
+
+pytestmark = pytest.mark.anyio
+
+ENDINGS: dict[str, Result] = {
+    "completed": Returned("1"),
+    "failed": raised(1, delay_ms=None),
+    "dead": raised(1, max_retries=0),
+    "cancelled": Halted(StopCause.CANCELLED),
+}
+
+
+# --- claim ---------------------------------------------------------------------------------------
+
+
+async def test_a_claim_counts_the_run_and_the_attempt(store: Store) -> None:
+    task = await submit_one(store, new_task("a"))
+    claimed = await claim(store, task, now_ms=T0 + 5)
+    assert (claimed.run, claimed.attempt, claimed.status) == (1, 1, TaskStatus.RUNNING)
+    assert claimed.started_at == from_ms(T0 + 5)
+    assert await store.get(task) == claimed
+
+
+async def test_a_task_is_claimed_once(store: Store) -> None:
+    task = await submit_one(store, new_task("a"))
+    first, second = await store.apply([Claim(task, T0), Claim(task, T0)])
+    assert expect(first, TaskRecord).run == 1
+    assert second is None
+    assert await apply_one(store, Claim(task, T0)) is None
+    assert (await record_of(store, task)).run == 1
+
+
+@pytest.mark.parametrize("state", ["unknown", "not due", "blocked", "cancelled", "completed"])
+async def test_only_a_pending_task_that_is_due_is_claimed(store: Store, state: str) -> None:
+    task = UNKNOWN
+    if state == "not due":
+        task = await submit_one(store, new_task("a", due_at_ms=T0 + 1))
+    elif state != "unknown":
+        task = await submit_one(store, new_task("a"))
+    if state == "blocked":
+        await claim(store, task)
+        task = await submit_one(store, new_task("a"))
+    elif state == "cancelled":
+        await cancel(store, task)
+    elif state == "completed":
+        await complete(store, await claim(store, task))
+    before = await store.get(task)
+    assert await apply_one(store, Claim(task, T0 + MINUTE)) is None
+    assert await store.get(task) == before
+
+
+async def test_a_later_claim_brings_the_errors_of_the_earlier_runs(store: Store) -> None:
+    task = await submit_one(store, new_task("a"))
+    await end(store, await claim(store, task), raised(1))
+    claimed = await claim(store, task, now_ms=T0 + 1)
+    assert (claimed.run, claimed.attempt) == (2, 2)
+    assert claimed.errors == (failure(1, message="run 1"),)
+
+
+# --- settlement ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_an_ended_run_is_on_record(store: Store, ending: str) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    settled = await end(store, running, ENDINGS[ending], now_ms=T0 + 7)
+    assert settled == Settled(status=TaskStatus(ending))
+    record = await record_of(store, running.id)
+    assert record.status is TaskStatus(ending)
+    assert record.finished_at == from_ms(T0 + 7)
+    assert record.result == ("1" if ending == "completed" else None)
+    assert (record.reason is None) == (ending == "completed")
+    assert len(record.errors) == (ending in ("failed", "dead"))
+
+
+async def test_a_retry_goes_back_with_its_attempt_counted_and_its_time_set(store: Store) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    assert await end(store, running, raised(1, delay_ms=500)) == Settled(status=TaskStatus.PENDING)
+    record = await record_of(store, running.id)
+    assert (record.run, record.attempt) == (1, 1)
+    assert (record.due_at, record.finished_at) == (from_ms(T0 + 500), None)
+    assert record.ready_at == NOW
+
+
+async def test_an_interrupted_run_goes_back_with_its_attempt_refunded(store: Store) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    await end(store, running, Halted(StopCause.SHUTDOWN))
+    record = await record_of(store, running.id)
+    assert (record.status, record.run, record.attempt) == (TaskStatus.PENDING, 1, 0)
+    assert (await claim(store, running.id)).run == 2
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_a_settlement_of_an_older_run_changes_nothing(store: Store, ending: str) -> None:
+    first = await claim(store, await submit_one(store, new_task("a")))
+    await end(store, first, Halted(StopCause.SHUTDOWN))
+    second = await claim(store, first.id)
+    assert await end(store, first, ENDINGS[ending]) == Settled(status=None)
+    assert await store.get(first.id) == second
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_a_second_settlement_of_a_run_changes_nothing(store: Store, ending: str) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    await submit(store, new_task("a"))
+    once, twice = await store.apply(
+        [
+            settle(running, Returned("first"), now_ms=T0),
+            settle(running, ENDINGS[ending], now_ms=T0 + 1),
+        ]
+    )
+    assert expect(once, Settled).status is TaskStatus.COMPLETED
+    assert expect(once, Settled).unblocked is not None
+    assert twice == Settled(status=None)
+    record = await record_of(store, running.id)
+    assert (record.result, record.finished_at, record.errors) == ("first", NOW, ())
+
+
+async def test_a_settlement_of_a_task_that_is_not_there_changes_nothing(store: Store) -> None:
+    settlement = Settlement(
+        id=UNKNOWN,
+        run=1,
+        now_ms=T0,
+        status=TaskStatus.FAILED,
+        attempt=1,
+        reason="broken",
+        error=failure(1),
+    )
+    assert await apply_one(store, settlement) == Settled(status=None)
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS, "retry", "shutdown"])
+async def test_a_stop_on_record_makes_any_end_a_cancel(store: Store, ending: str) -> None:
+    others: dict[str, Result] = {"retry": raised(1), "shutdown": Halted(StopCause.SHUTDOWN)}
+    running = await claim(store, await submit_one(store, new_task("a")))
+    assert await cancel(store, running.id) == Stopping(running.id)
+    assert await end(store, running, {**ENDINGS, **others}[ending], now_ms=T0 + 3) == Settled(
+        status=TaskStatus.CANCELLED
+    )
+    record = await record_of(store, running.id)
+    assert (record.status, record.result) == (TaskStatus.CANCELLED, None)
+    assert record.reason == "cancelled while running"
+    assert record.finished_at == from_ms(T0 + 3)
+
+
+async def test_a_settlement_before_the_stop_in_one_batch_stands(store: Store) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    settlement = settle(running, Returned("1"), now_ms=T0)
+    assert await apply_one(store, settlement) == Settled(status=TaskStatus.COMPLETED)
+    assert await cancel(store, running.id) == Unchanged(TaskStatus.COMPLETED)
+
+
+async def test_the_newest_ten_errors_are_kept_oldest_first(store: Store) -> None:
+    task = await submit_one(store, new_task("a"))
+    for run in range(1, 14):
+        running = await claim(store, task, now_ms=T0 + run)
+        kept = running.errors
+        assert [error.run for error in kept] == list(range(max(1, run - 10), run))
+        error = failure(run, message=f"run {run}", at_ms=T0 + run)
+        await end(store, running, Raised(error=error, max_retries=12, delay=timedelta(0)))
+    record = await record_of(store, task)
+    assert [error.run for error in record.errors] == list(range(4, 14))
+    assert record.last_error == failure(13, message="run 13", at_ms=T0 + 13)
+    assert [error.message for error in record.errors] == [f"run {run}" for run in range(4, 14)]
+
+
+# --- follow-ups ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_a_follow_up_is_ready_when_the_run_before_it_ends(store: Store, ending: str) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    follow_up = await submit_one(store, new_task("a", payload="2", priority=9, group="g"))
+    settled = await end(store, running, ENDINGS[ending], now_ms=T0 + 50)
+    unblocked = settled.unblocked
+    assert unblocked is not None
+    assert unblocked == await store.get(follow_up)
+    assert (unblocked.status, unblocked.payload) == (TaskStatus.PENDING, "2")
+    assert (unblocked.priority, unblocked.group) == (9, "g")
+    assert unblocked.ready_at == from_ms(T0 + 50)
+    assert (await claim(store, follow_up)).run == 1
+
+
+async def test_a_follow_up_waits_through_the_retries_of_the_task_before_it(store: Store) -> None:
+    first = await submit_one(store, new_task("a"))
+    running = await claim(store, first)
+    follow_up = await submit_one(store, new_task("a"))
+    assert await end(store, running, raised(1)) == Settled(status=TaskStatus.PENDING)
+    assert (await record_of(store, follow_up)).status is TaskStatus.BLOCKED
+    settled = await complete(store, await claim(store, first))
+    assert settled.unblocked is not None
+    assert settled.unblocked.id == follow_up
+
+
+async def test_a_follow_up_with_a_start_time_waits_for_it(store: Store) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    due = T0 + MINUTE
+    follow_up = await submit_one(store, new_task("a", due_at_ms=due))
+    assert (await record_of(store, follow_up)).due_at is None
+    settled = await complete(store, running)
+    assert settled.unblocked is not None
+    assert settled.unblocked.due_at == settled.unblocked.ready_at == from_ms(due)
+    assert await apply_one(store, Claim(follow_up, T0)) is None
+    assert expect(await apply_one(store, Promote(now_ms=due, limit=9)), Promoted).ready
+
+
+async def test_a_follow_up_whose_start_time_has_passed_is_ready_at_once(store: Store) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    await submit(store, new_task("a", due_at_ms=T0 + 10))
+    settled = await end(store, running, Returned(None), now_ms=T0 + 20)
+    assert settled.unblocked is not None
+    assert (settled.unblocked.due_at, settled.unblocked.ready_at) == (None, from_ms(T0 + 20))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_a_stopped_task_releases_its_follow_up(store: Store, ending: str) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    follow_up = await submit_one(store, new_task("a"))
+    await cancel(store, running.id)
+    assert (await record_of(store, follow_up)).status is TaskStatus.BLOCKED
+    settled = await end(store, running, ENDINGS[ending])
+    assert settled.unblocked is not None
+    assert settled.unblocked.id == follow_up
+
+
+async def test_cancelling_the_waiting_task_before_it_releases_a_follow_up(store: Store) -> None:
+    first = await submit_one(store, new_task("a"))
+    running = await claim(store, first)
+    follow_up = await submit_one(store, new_task("a"))
+    await end(store, running, raised(1, delay_ms=MINUTE))
+    ended = expect(await cancel(store, first, now_ms=T0 + 5), Ended)
+    assert (ended.left, ended.was_due_at_ms) == (None, T0 + MINUTE)
+    assert ended.unblocked is not None
+    assert ended.unblocked == await store.get(follow_up)
+    assert ended.unblocked.status is TaskStatus.PENDING
+
+
+async def test_a_cancelled_follow_up_leaves_the_run_and_room_for_another(store: Store) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    follow_up = await submit_one(store, new_task("a"))
+    ended = expect(await cancel(store, follow_up, reason="not needed"), Ended)
+    assert (ended.left, ended.unblocked) == (None, None)
+    assert (await record_of(store, running.id)).status is TaskStatus.RUNNING
+    [again] = await submit(store, new_task("a"))
+    assert again.outcome is SubmitOutcome.REQUEUED
+    settled = await complete(store, running)
+    assert settled.unblocked is not None
+    assert settled.unblocked.id == again.id
+    assert (await record_of(store, follow_up)).status is TaskStatus.CANCELLED
+
+
+async def test_a_released_follow_up_stands_for_the_work(store: Store) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    follow_up = await submit_one(store, new_task("a"))
+    await complete(store, running)
+    [joined] = await submit(store, new_task("a"))
+    assert (joined.id, joined.outcome) == (follow_up, SubmitOutcome.DUPLICATE)
+    await claim(store, follow_up)
+    [third] = await submit(store, new_task("a"))
+    assert third.outcome is SubmitOutcome.REQUEUED
+
+
+async def test_the_end_of_one_work_releases_nothing_of_another(store: Store) -> None:
+    running = [await claim(store, await submit_one(store, new_task(name))) for name in "ab"]
+    follow_ups = [await submit_one(store, new_task(name)) for name in "ab"]
+    settled = await complete(store, running[1])
+    assert settled.unblocked is not None
+    assert settled.unblocked.id == follow_ups[1]
+    assert (await record_of(store, follow_ups[0])).status is TaskStatus.BLOCKED
+
+
+# --- cancel --------------------------------------------------------------------------------------
+
+
+async def test_a_waiting_task_ends_at_once(store: Store) -> None:
+    task = await submit_one(store, new_task("a", group="g"))
+    before = await record_of(store, task)
+    ended = await cancel(store, task, domain="work", reason="changed my mind", now_ms=T0 + 4)
+    assert ended == Ended(
+        record=before,
+        reason="changed my mind",
+        left=Ready("work::job", "g", 100, T0, task),
+        was_due_at_ms=None,
+        unblocked=None,
+    )
+    record = await record_of(store, task)
+    assert (record.status, record.reason) == (TaskStatus.CANCELLED, "changed my mind")
+    assert record.finished_at == from_ms(T0 + 4)
+
+
+async def test_a_task_that_is_not_due_ends_and_is_due_no_more(store: Store) -> None:
+    task = await submit_one(store, new_task("a", due_at_ms=T0 + 1))
+    ended = expect(await cancel(store, task), Ended)
+    assert (ended.left, ended.was_due_at_ms, ended.reason) == (None, T0 + 1, "cancelled")
+    assert (await record_of(store, task)).due_at is None
+    promoted = await apply_one(store, Promote(now_ms=T0 + MINUTE, limit=9))
+    assert promoted == Promoted(ready=(), retries=0, next_due_ms=None)
+
+
+async def test_a_running_task_is_to_stop_and_runs_until_it_has(store: Store) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    assert await cancel(store, running.id) == Stopping(running.id)
+    assert await cancel(store, running.id) == Stopping(running.id)
+    assert (await record_of(store, running.id)).status is TaskStatus.RUNNING
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_a_task_that_has_ended_is_left_alone(store: Store, ending: str) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    await end(store, running, ENDINGS[ending])
+    before = await store.get(running.id)
+    assert await cancel(store, running.id) == Unchanged(TaskStatus(ending))
+    assert await store.get(running.id) == before
+
+
+async def test_an_unknown_task_and_one_of_another_domain_are_not_cancelled(store: Store) -> None:
+    task = await submit_one(store, new_task("a"))
+    assert await cancel(store, UNKNOWN) is None
+    assert await cancel(store, TaskId(0)) is None
+    assert await cancel(store, task, domain="other") is None
+    assert (await record_of(store, task)).status is TaskStatus.PENDING
+
+
+async def test_a_claim_and_a_cancel_in_one_batch_leave_a_run_that_is_to_stop(store: Store) -> None:
+    task = await submit_one(store, new_task("a"))
+    stop = CancelTask(id=task, domain=None, reason=None, now_ms=T0)
+    claimed, stopping = await store.apply([Claim(task, T0), stop])
+    assert stopping == Stopping(task)
+    settled = await complete(store, expect(claimed, TaskRecord))
+    assert settled.status is TaskStatus.CANCELLED

@@ -1,0 +1,253 @@
+"""A process that dies at any statement of any change leaves the whole batch or nothing of it."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskmill.model.changes import CancelTask, Change, Claim, Promote, Settlement, StopCause, Submit
+from taskmill.model.errors import StoreError
+from taskmill.model.record import TaskId, TaskRecord
+from taskmill.rules.settle import Halted, Result, Returned, settle
+from taskmill.store.sqlite import batch, opening
+
+from .conformance import T0, UNKNOWN, new_task, raised
+
+Rows = list[list[tuple[object, ...]]]
+
+PLAIN, RUNNING, FOLLOWED, STOPPED, WORN, LATE, DUE = (TaskId(n) for n in range(1, 8))
+FOLLOW_UP = TaskId(8)
+"""Behind `FOLLOWED`; another one is behind `STOPPED`."""
+
+
+class Fault(enum.Enum):
+    """What happens at the chosen statement."""
+
+    DIES_BEFORE = "dies before"
+    DIES_AFTER = "dies after"
+    FAILS_BEFORE = "fails before"
+    FAILS_AFTER = "fails after"
+
+
+class Died(BaseException):
+    """The process is gone: nothing that it would still do happens."""
+
+
+class Breaking(sqlite3.Connection):
+    """A connection with one fault, at the n-th statement."""
+
+    countdown = 0
+    fault: Fault | None = None
+    is_dead = False
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        """Run one statement, unless this is the one."""
+        if self.is_dead:
+            raise Died
+        self.countdown -= 1
+        if self.countdown or self.fault is None:
+            return super().execute(*arguments)
+        if self.fault in (Fault.DIES_AFTER, Fault.FAILS_AFTER):
+            super().execute(*arguments).fetchall()
+        if self.fault in (Fault.FAILS_BEFORE, Fault.FAILS_AFTER):
+            raise sqlite3.OperationalError("disk I/O error")
+        self.is_dead = True
+        raise Died
+
+
+def connect(path: Path, at: int = 0, fault: Fault | None = None) -> Breaking:
+    """A connection as the store's writing one, that breaks at statement ``at``."""
+    db = sqlite3.connect(path, isolation_level=None, factory=Breaking)
+    assert isinstance(db, Breaking)
+    opening.configure(db, durability="NORMAL")
+    db.countdown, db.fault = at, fault
+    return db
+
+
+def apply_all(db: sqlite3.Connection, changes: Iterable[Change]) -> list[Any]:
+    """What came of ``changes``, each of which must have been stored."""
+    effects = batch.apply(db, list(changes))
+    assert not any(isinstance(effect, StoreError) for effect in effects), effects
+    return effects
+
+
+@pytest.fixture(scope="module")
+def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a task in every state that a change can meet."""
+    path = tmp_path_factory.mktemp("populated") / "app.db"
+    with closing(connect(path)) as db:
+        opening.migrate(db)
+        opening.take_over(db, now_ms=T0, holder={})
+        names = ("plain", "running", "followed", "stopped", "worn")
+        apply_all(db, [Submit(tuple(new_task(name) for name in names))])
+        late = (new_task("late", due_at_ms=T0 + 2), new_task("due", due_at_ms=T0 + 1))
+        apply_all(db, [Submit(late), *(Claim(n, T0) for n in (RUNNING, FOLLOWED, STOPPED, WORN))])
+        apply_all(db, [Submit((new_task("followed"), new_task("stopped")))])
+        apply_all(db, [CancelTask(id=STOPPED, domain=None, reason=None, now_ms=T0)])
+        for run in range(1, 12):
+            apply_all(db, [ended(db, WORN, raised(run)), Claim(WORN, T0)])
+    return path
+
+
+def ended(db: sqlite3.Connection, task: TaskId, result: Result) -> Settlement:
+    """The settlement of the run of ``task`` that is on record."""
+    record = batch.find(db, task)
+    assert isinstance(record, TaskRecord)
+    return settle(record, result, now_ms=T0 + 5)
+
+
+def cancelled(task: TaskId) -> CancelTask:
+    return CancelTask(id=task, domain=None, reason="no", now_ms=T0 + 5)
+
+
+Batch = Callable[[sqlite3.Connection], list[Change]]
+
+SUBMIT = Submit((new_task("x"), new_task("y"), new_task("z", parent=RUNNING)))
+JOIN = Submit((new_task("plain", priority=1), new_task("running"), new_task("followed")))
+
+BATCHES: dict[str, Batch] = {
+    "submit of three": lambda _: [SUBMIT],
+    "submit of three that join": lambda _: [JOIN],
+    "submit that is refused": lambda _: [Submit((new_task("x"), new_task("y", parent=UNKNOWN)))],
+    "claim": lambda _: [Claim(PLAIN, T0 + 5)],
+    "completed": lambda db: [ended(db, RUNNING, Returned("1"))],
+    "completed before a follow-up": lambda db: [ended(db, FOLLOWED, Returned("1"))],
+    "completed after a stop": lambda db: [ended(db, STOPPED, Returned("1"))],
+    "failed": lambda db: [ended(db, RUNNING, raised(1, delay_ms=None))],
+    "failed after a stop": lambda db: [ended(db, STOPPED, raised(1, delay_ms=None))],
+    "dead": lambda db: [ended(db, FOLLOWED, raised(1, max_retries=0))],
+    "retried at once": lambda db: [ended(db, RUNNING, raised(1))],
+    "retried later, the errors trimmed": lambda db: [ended(db, WORN, raised(12, delay_ms=9))],
+    "stopped": lambda db: [ended(db, RUNNING, Halted(StopCause.CANCELLED))],
+    "interrupted": lambda db: [ended(db, RUNNING, Halted(StopCause.SHUTDOWN))],
+    "cancel of a waiting task": lambda _: [cancelled(PLAIN)],
+    "cancel of a task not due": lambda _: [cancelled(LATE)],
+    "cancel of a follow-up": lambda _: [cancelled(FOLLOW_UP)],
+    "cancel of a running task": lambda _: [cancelled(RUNNING)],
+    "promote": lambda _: [Promote(now_ms=T0 + 5, limit=10)],
+    "all kinds": lambda db: [
+        ended(db, FOLLOWED, Returned("1")),
+        SUBMIT,
+        Claim(PLAIN, T0 + 5),
+        cancelled(LATE),
+        Promote(now_ms=T0 + 5, limit=10),
+        ended(db, RUNNING, raised(1, delay_ms=9)),
+    ],
+}
+
+
+@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("kind", BATCHES)
+def test_a_batch_is_applied_whole_or_not_at_all(
+    populated: Path, tmp_path: Path, kind: str, fault: Fault
+) -> None:
+    with closing(connect(copied(populated, tmp_path / "plan.db"))) as db:
+        changes = BATCHES[kind](db)
+        before = rows(db)
+        apply_all(db, changes)
+        after = rows(db)
+    seen: list[Rows] = []
+    at = 0
+    for at in itertools.count(1):
+        work = partial(apply_all, changes=changes)
+        left = broken(populated, tmp_path, at, fault, work)
+        if left is None:
+            break
+        with closing(connect(left)) as db:
+            seen.append(rows(db))
+            assert seen[-1] in (before, after), f"half a batch, after statement {at}"
+            apply_all(db, changes)
+            assert rows(db) == after
+    assert at > 3
+    assert before in seen
+    assert after in seen or fault is Fault.DIES_BEFORE
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_an_opening_that_breaks_off_is_made_up_for_by_the_next(
+    populated: Path, tmp_path: Path, fault: Fault
+) -> None:
+    work = partial(opening.take_over, now_ms=T0 + 9, holder={"pid": 1})
+    with closing(connect(copied(populated, tmp_path / "plan.db"))) as db:
+        before = rows(db)
+        work(db)
+        after = rows(db)
+    at = 0
+    for at in itertools.count(1):
+        left = broken(populated, tmp_path, at, fault, work)
+        if left is None:
+            break
+        with closing(connect(left)) as db:
+            assert rows(db) in (before, after)
+            work(db)
+            assert rows(db) == after
+    assert at > 10
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_a_migration_that_breaks_off_leaves_the_old_file(tmp_path: Path, fault: Fault) -> None:
+    empty, fresh = tmp_path / "empty.db", tmp_path / "fresh.db"
+    for path in (empty, fresh):
+        connect(path).close()
+    with closing(connect(fresh)) as db:
+        opening.migrate(db)
+        whole = schema(db)
+    at = 0
+    for at in itertools.count(1):
+        left = broken(empty, tmp_path, at, fault, opening.migrate)
+        if left is None:
+            break
+        with closing(connect(left)) as db:
+            assert schema(db) in ([], whole)
+            opening.migrate(db)
+            assert schema(db) == whole
+    assert at > 5
+
+
+def broken(
+    source: Path, folder: Path, at: int, fault: Fault, work: Callable[[sqlite3.Connection], object]
+) -> Path | None:
+    """The file as it is left where ``work`` breaks at statement ``at``; None where it has fewer."""
+    path, left = copied(source, folder / "work.db"), folder / "left.db"
+    with closing(connect(path, at, fault)) as db:
+        with suppress(Died, sqlite3.OperationalError):
+            work(db)
+        if db.countdown > 0:
+            return None
+        copied(path, left)
+    with closing(sqlite3.connect(left)) as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
+    return left
+
+
+def copied(source: Path, target: Path) -> Path:
+    """A copy of a database and its log as they are now, which is what a dead process leaves."""
+    for suffix in ("", "-wal"):
+        part, copy = Path(f"{source}{suffix}"), Path(f"{target}{suffix}")
+        copy.unlink(missing_ok=True)
+        if part.exists():
+            shutil.copyfile(part, copy)
+    Path(f"{target}-shm").unlink(missing_ok=True)
+    return target
+
+
+def rows(db: sqlite3.Connection) -> Rows:
+    """All that is stored of tasks."""
+    return [
+        db.execute("SELECT * FROM taskmill_tasks ORDER BY id").fetchall(),
+        db.execute("SELECT * FROM taskmill_errors ORDER BY task, run").fetchall(),
+    ]
+
+
+def schema(db: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return db.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall()

@@ -1,0 +1,155 @@
+"""Who dispatches from a SQLite file: one store at a time, and what is left when it is killed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from taskmill.model.errors import StoreInUse
+from taskmill.model.record import TaskId
+from taskmill.model.status import TaskStatus
+
+from .conformance import NOW, claim, new_task, record_of, sqlite_store, submit, submit_one
+
+pytestmark = pytest.mark.anyio
+
+HOLD = """
+import sys
+from datetime import datetime, timezone
+import anyio
+from taskmill.model.changes import CancelTask, Claim, Submit
+from taskmill.store.sqlite import SqliteStore
+
+async def main():
+    store = SqliteStore(sys.argv[1])
+    await store.open(now=datetime(2030, 1, 1, tzinfo=timezone.utc))
+    await store.apply([Claim(1, 0), Claim(2, 0)])
+    await store.apply([CancelTask(id=2, domain=None, reason=None, now_ms=0)])
+    print("holding", flush=True)
+    sys.stdin.read()
+    await store.close()
+
+anyio.run(main)
+"""
+
+TRY = """
+import sys
+from datetime import datetime, timezone
+import anyio
+from taskmill.model.errors import StoreInUse
+from taskmill.store.sqlite import SqliteStore
+
+async def main():
+    try:
+        await SqliteStore(sys.argv[1]).open(now=datetime.now(timezone.utc))
+    except StoreInUse as error:
+        print(error)
+
+anyio.run(main)
+"""
+
+
+@contextmanager
+def holding(path: Path) -> Generator[subprocess.Popen[str]]:
+    """Another process that holds ``path`` open, with task 1 running and task 2 to stop."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "holding\n"
+            yield process
+        finally:
+            process.kill()
+
+
+async def populate(path: Path) -> None:
+    store = sqlite_store(path)
+    await store.open(now=NOW)
+    await submit(store, new_task("a"), new_task("b"), new_task("c"))
+    await store.close()
+
+
+def assert_names(message: str, path: Path, pid: int) -> None:
+    assert f"{path} is in use" in message
+    assert f"process {pid} on {platform.node()}" in message
+    assert "2030-01-01T00:00:00+00:00" in message
+
+
+async def test_a_second_store_in_the_same_process_is_told_who_holds_the_file(path: Path) -> None:
+    first, second = sqlite_store(path), sqlite_store(path)
+    await first.open(now=NOW)
+    with pytest.raises(StoreInUse) as caught:
+        await second.open(now=NOW)
+    assert_names(str(caught.value), path, os.getpid())
+    await second.close()
+    with pytest.raises(StoreInUse):
+        await second.open(now=NOW)
+    assert (await claim(first, await submit_one(first, new_task("a")))).run == 1
+    await first.close()
+    assert (await second.open(now=NOW)).recovered == 1
+    await second.close()
+
+
+async def test_another_process_is_told_who_holds_the_file(path: Path) -> None:
+    store = sqlite_store(path)
+    await store.open(now=NOW)
+    command = [sys.executable, "-c", TRY, str(path)]
+    other = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: ASYNC221 - nothing else runs
+    assert_names(other.stdout, path, os.getpid())
+    assert other.stderr == ""
+    assert (await claim(store, await submit_one(store, new_task("a")))).run == 1
+    await store.close()
+
+
+async def test_a_file_held_by_another_process_is_free_when_it_has_closed_it(path: Path) -> None:
+    await populate(path)
+    with holding(path) as process:
+        store = sqlite_store(path)
+        with pytest.raises(StoreInUse) as caught:
+            await store.open(now=NOW)
+        assert_names(str(caught.value), path, process.pid)
+        process.communicate()
+        assert process.returncode == 0
+        assert (await store.open(now=NOW)).recovered == 1
+    await store.close()
+
+
+async def test_a_killed_process_leaves_the_file_free_and_its_runs_are_recovered(
+    path: Path,
+) -> None:
+    await populate(path)
+    with holding(path) as process:
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    store = sqlite_store(path)
+    opening = await store.open(now=NOW)
+    assert (opening.recovered, opening.epoch) == (1, 3)
+    interrupted, stopped, untouched = [await record_of(store, TaskId(n)) for n in (1, 2, 3)]
+    assert (interrupted.status, interrupted.run, interrupted.attempt) == (TaskStatus.PENDING, 1, 0)
+    assert (stopped.status, stopped.run) == (TaskStatus.CANCELLED, 1)
+    assert (untouched.status, untouched.run) == (TaskStatus.PENDING, 0)
+    assert (await claim(store, TaskId(1))).run == 2
+    await store.close()
+
+
+async def test_the_lock_file_stays_so_that_nobody_locks_another_one(path: Path) -> None:
+    store = sqlite_store(path)
+    await store.open(now=NOW)
+    lock = path.with_name("app.db.lock")
+    before = lock.stat().st_ino
+    await store.close()
+    await store.open(now=NOW)
+    assert lock.stat().st_ino == before
+    await store.close()
