@@ -44,7 +44,7 @@ from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.dedup import identity
-from taskmill.rules.options import placement
+from taskmill.rules.options import Placement, placement
 from taskmill.store.base import Selection, Store
 
 _BREATH = 500
@@ -84,8 +84,9 @@ class Control:
         tasks = list(tasks)
         now = self._clock.now()
         gathered: list[NewTask] = []
+        plain: dict[str, Placement] = {}
         for index in range(len(tasks)):
-            gathered.append(self._prepare(tasks, index, call, now))
+            gathered.append(self._prepare(tasks, index, call, now, plain))
             if index % _BREATH == _BREATH - 1:
                 await checkpoint()
         if not gathered:
@@ -107,11 +108,16 @@ class Control:
         return await self.submit(tasks, {"parent": parent.id, **call})
 
     def _prepare(
-        self, tasks: Sequence[Task[Any, Any]], index: int, call: SubmitOptions, now: datetime
+        self,
+        tasks: Sequence[Task[Any, Any]],
+        index: int,
+        call: SubmitOptions,
+        now: datetime,
+        plain: dict[str, Placement],
     ) -> NewTask:
         task = tasks[index]
         try:
-            return _new_task(self._registry.of(type(task)), task, call, now)
+            return _new_task(self._registry.of(type(task)), task, call, now, plain)
         except TaskmillError as error:
             if len(tasks) > 1:
                 error.add_note(f"task {index} of {len(tasks)} in this call: {task!r}")
@@ -208,19 +214,42 @@ class Control:
         raise raised(f"task {task} ({record.type}) ended as {record.status}: {record.reason}")
 
 
-def _new_task(
-    known: Registration, task: Task[Any, Any], call: SubmitOptions, now: datetime
-) -> NewTask:
-    payload = known.codec.encode(task)
+def _place(
+    known: Registration,
+    task: Task[Any, Any],
+    call: SubmitOptions,
+    now: datetime,
+    plain: dict[str, Placement],
+) -> Placement:
+    """Where a task waits; the same for all of a type whose payloads say nothing of their own."""
+    key, label = task.task_key(), task.task_label()
+    tags, group = task.task_tags(), task.task_group()
+    is_plain = key is None and label is None and group is None and not tags
+    if is_plain and known.task.task_type in plain:
+        return plain[known.task.task_type]
     placed = placement(
         known.defaults,
         call,
-        payload_key=task.task_key(),
-        payload_label=task.task_label(),
-        payload_tags=task.task_tags(),
-        payload_group=task.task_group(),
+        payload_key=key,
+        payload_label=label,
+        payload_tags=tags,
+        payload_group=group,
         now=now,
     )
+    if is_plain:
+        plain[known.task.task_type] = placed
+    return placed
+
+
+def _new_task(
+    known: Registration,
+    task: Task[Any, Any],
+    call: SubmitOptions,
+    now: datetime,
+    plain: dict[str, Placement],
+) -> NewTask:
+    payload = known.codec.encode(task)
+    placed = _place(known, task, call, now, plain)
     return NewTask(
         type=known.task.task_type,
         domain=known.domain,

@@ -35,9 +35,9 @@ def place(new: NewTask) -> Rule[Placed | Refused]:
                 f"parent {new.parent} is {parent.status}; only a running task can have new children"
             )
         new = _with_tags_of(parent, new)
-    inserted = yield Insert(new)
-    if isinstance(inserted, int):
-        return _inserted(new, TaskId(inserted))
+    answer = yield Insert(new)
+    if isinstance(answer, int):
+        return inserted(new, TaskId(answer))
     standing = yield FindActive(new.identity, follow_up=False)
     if not isinstance(standing, TaskRecord):
         raise TypeError("the store refused an identity that nothing holds")
@@ -67,7 +67,8 @@ def _merged(new: NewTask) -> Mapping[str, str] | None:
     return None if new.parent is None else new.tags
 
 
-def _inserted(new: NewTask, task: TaskId) -> Placed:
+def inserted(new: NewTask, task: TaskId) -> Placed:
+    """Where a task went that was inserted with this id."""
     ready = (
         Ready(new.type, new.group, new.priority, new.ready_at_ms, task)
         if new.due_at_ms is None

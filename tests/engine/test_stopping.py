@@ -84,6 +84,8 @@ async def test_cancelling_what_has_ended_says_no_and_what_never_was_raises() -> 
         assert await app.work.cancel(submitted.id) is False
         with pytest.raises(UnknownTaskError, match=r"no task 99 in domain 'work'"):
             await app.work.cancel(TaskId(99))
+        with pytest.raises(UnknownTaskError, match="no task 9223372036854775808"):
+            await app.work.cancel(TaskId(2**63))
         with pytest.raises(UnknownTaskError, match=rf"no task {submitted.id} in domain 'other'"):
             await app.other.cancel(submitted.id)
 

@@ -17,8 +17,10 @@ from taskmill.model.changes import (
     Settlement,
     StopCause,
     Stopping,
+    Submit,
     Unchanged,
 )
+from taskmill.model.errors import StoreError
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
@@ -373,3 +375,19 @@ async def test_a_claim_and_a_cancel_in_one_batch_leave_a_run_that_is_to_stop(sto
     assert stopping == Stopping(task)
     settled = await complete(store, expect(claimed, TaskRecord))
     assert settled.status is TaskStatus.CANCELLED
+
+
+async def test_a_value_no_row_can_hold_fails_its_own_change_only(store: Store) -> None:
+    far = CancelTask(id=TaskId(2**63), domain=None, reason=None, now_ms=T0)
+    text = Submit((new_task("b", payload="\ud800"),))
+    placed, first, second = await store.apply([Submit((new_task("a"),)), far, text])
+    assert isinstance(placed, tuple)
+    assert first is None or isinstance(first, StoreError)
+    assert isinstance(second, StoreError)
+    assert await store.get(TaskId(2**63)) is None
+
+
+async def test_the_error_of_a_first_attempt_is_seen_while_it_waits(store: Store) -> None:
+    running = await claim(store, await submit_one(store, new_task("a")))
+    await end(store, running, raised(1, delay_ms=500))
+    assert (await record_of(store, running.id)).errors == (failure(1, message="run 1"),)

@@ -215,7 +215,7 @@ def _result(how: str, record: TaskRecord) -> Returned | Raised | Halted:
         case "shut down":
             return Halted(StopCause.SHUTDOWN)
         case _:
-            delays = {"retry": 0, "retry later": 2, "die": 0} if record.run > 1 else {"die": 0}
+            delays = {"retry": 0, "retry later": 2, "die": 0}
             delay = timedelta(milliseconds=delays[how]) if how in delays else None
             error = failure(record.run, message=how)
             return Raised(error=error, max_retries=0 if how == "die" else 1000, delay=delay)

@@ -13,10 +13,11 @@ from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from taskmill.model.changes import CancelTask, Submit
-from taskmill.model.errors import StoreError
+from taskmill.model.errors import StoreError, StoreInUse
 from taskmill.model.record import TaskId
 from taskmill.store.sqlite import files
 from taskmill.store.sqlite.statements import MIGRATIONS
@@ -108,13 +109,13 @@ async def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_directory_is_no_database(tmp_path: Path) -> None:
-    assert "is a directory" in await refusal(tmp_path)
+    assert "is no regular file" in await refusal(tmp_path)
 
 
 async def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(path: Path) -> None:
     text = "this is a letter, not a database\n" * 100
     path.write_text(text)
-    assert "this is no SQLite database" in await refusal(path)
+    assert "is no SQLite database" in await refusal(path)
     assert path.read_text() == text
 
 
@@ -309,3 +310,39 @@ async def test_a_read_only_file_is_refused(path: Path) -> None:
     await populate(path, 1)
     path.chmod(0o400)
     assert "cannot be opened for writing" in await refusal(path)
+
+
+async def test_a_link_to_a_file_in_use_is_in_use(path: Path) -> None:
+    store, link = sqlite_store(path), path.with_name("link.db")
+    await store.open(now=NOW)
+    link.symlink_to(path)
+    with pytest.raises(StoreInUse):
+        await sqlite_store(link).open(now=NOW)
+
+
+async def test_a_cancelled_close_lets_go_of_the_file(path: Path) -> None:
+    store = sqlite_store(path)
+    await store.open(now=NOW)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.close()
+    await sqlite_store(path).open(now=NOW)
+
+
+async def test_a_lock_file_that_cannot_be_made_is_a_store_error(path: Path) -> None:
+    path.with_name("app.db.lock").mkdir()
+    with pytest.raises(StoreError, match=r"app\.db\.lock cannot be opened"):
+        await sqlite_store(path).open(now=NOW)
+
+
+async def test_a_pipe_is_refused_and_not_opened(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="no regular file"):
+        await sqlite_store(path).open(now=NOW)
+
+
+async def test_the_shortest_text_is_no_database_and_is_left_alone(path: Path) -> None:
+    path.write_text("x")
+    with pytest.raises(StoreError, match="no SQLite database"):
+        await sqlite_store(path).open(now=NOW)
+    assert path.read_text() == "x"

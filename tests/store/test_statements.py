@@ -72,7 +72,10 @@ def test_every_statement_is_one_statement_under_a_comment() -> None:
 PLANS: dict[str, set[str]] = {
     "cancel_running": {"SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)"},
     "cancel_waiting": {"SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)"},
-    "claim": {"SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)"},
+    "claim": {
+        "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
+        "SCAN json_each VIRTUAL TABLE INDEX 1:",
+    },
     "errors": {"SEARCH taskmill_errors USING PRIMARY KEY (task=?)"},
     "find_follow_up": {"SEARCH taskmill_tasks USING INDEX taskmill_follow_up (identity=?)"},
     "find_standing": {"SEARCH taskmill_tasks USING INDEX taskmill_standing (identity=?)"},

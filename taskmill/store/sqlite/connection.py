@@ -40,6 +40,8 @@ class Port:
             return await run_on(self._connection, work)
         except sqlite3.Error as error:
             raise store_error(self._name, error) from error
+        except (OverflowError, UnicodeError) as error:
+            raise StoreError(f"{self._name}: no value that SQLite can hold: {error}") from error
 
     async def close(self) -> None:
         """Close the connection and end its thread."""

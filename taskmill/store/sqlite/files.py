@@ -26,12 +26,15 @@ NETWORK_FILESYSTEMS = frozenset(
 )
 
 
+MAGIC = b"SQLite format 3\0"
+
+
 def prepare(path: Path) -> None:
     """Create the file, its owner's alone, if it is not there; refuse a place that is no good."""
     if not path.parent.is_dir():
         raise StoreError(f"{path}: the directory {path.parent} does not exist; create it first")
-    if path.is_dir():
-        raise StoreError(f"{path} is a directory; name a file in it")
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path} is no regular file; name a file for the database")
     filesystem = filesystem_of(path.parent)
     if filesystem in NETWORK_FILESYSTEMS:
         raise StoreError(
@@ -42,6 +45,10 @@ def prepare(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise StoreError(f"{path} cannot be opened for writing: {error.strerror}") from error
+    with path.open("rb") as file:
+        start = file.read(len(MAGIC))
+    if start and start != MAGIC:
+        raise StoreError(f"{path} is no SQLite database; name another file")
 
 
 def filesystem_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
@@ -69,7 +76,10 @@ class FileLock:
 
     def acquire(self) -> bool:
         """Take the lock; False if another holds it."""
-        descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be opened: {error.strerror}") from error
         try:
             _lock(descriptor)
         except OSError:

@@ -35,8 +35,9 @@ def migrate(db: sqlite3.Connection) -> None:
     try:
         version = int(read_meta(db, "version") or 0)
         if version > len(MIGRATIONS):
+            name = db.execute("PRAGMA database_list").fetchone()[2]
             raise StoreError(
-                f"the file has schema version {version} and this taskmill knows {len(MIGRATIONS)}: "
+                f"{name} has schema version {version} and this taskmill knows {len(MIGRATIONS)}: "
                 "it was written by a newer taskmill; upgrade this one"
             )
         for script in MIGRATIONS[version:]:

@@ -10,7 +10,7 @@ from typing import Any
 from taskmill.model.changes import NewTask, Settlement
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
-from taskmill.model.times import from_ms, to_ms
+from taskmill.model.times import EPOCH, MILLISECOND, from_ms, to_ms
 from taskmill.store.base import Selection
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
@@ -126,7 +126,7 @@ def selection_values(selection: Selection) -> dict[str, object]:
         "group": selection.group,
         "parent": selection.parent,
         "key": selection.key,
-        "created_before_ms": None if before is None else to_ms(before),
+        "created_before_ms": None if before is None else -(-(before - EPOCH) // MILLISECOND),
         "created_after_ms": None if after is None else to_ms(after),
     }
 

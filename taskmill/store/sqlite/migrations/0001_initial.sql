@@ -5,6 +5,8 @@ CREATE TABLE taskmill_meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The rules of the states are one CASE: an IN with over two values is made into a table whenever
+-- a row is written.
 CREATE TABLE taskmill_tasks (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,
     type           TEXT    NOT NULL,
@@ -31,17 +33,43 @@ CREATE TABLE taskmill_tasks (
     parent         INTEGER REFERENCES taskmill_tasks (id),
     result         TEXT,
     reason         TEXT,
-    stop_cause     TEXT    CHECK (stop_cause IN ('cancelled')),
-    CHECK (status IN ('pending', 'blocked', 'running', 'waiting', 'completed', 'failed', 'dead',
-                      'cancelled', 'superseded', 'expired', 'dependency_failed')),
-    CHECK ((finished_at_ms IS NULL) = (status IN ('pending', 'blocked', 'running', 'waiting'))),
-    CHECK (status <> 'running' OR (started_at_ms IS NOT NULL AND run > 0)),
-    CHECK (due_at_ms IS NULL OR status = 'pending'),
-    CHECK (result IS NULL OR status = 'completed'),
-    CHECK ((reason IS NOT NULL)
-           = (status IN ('failed', 'dead', 'cancelled', 'superseded', 'expired', 'dependency_failed'))),
-    CHECK (stop_cause IS NULL OR status IN ('running', 'waiting', 'cancelled')),
-    CHECK (is_follow_up = 0 OR status IN ('blocked', 'cancelled', 'superseded', 'expired'))
+    stop_cause     TEXT    CHECK (stop_cause = 'cancelled'),
+    CHECK (CASE status
+        WHEN 'pending' THEN
+            is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL AND reason IS NULL
+            AND stop_cause IS NULL
+        WHEN 'running' THEN
+            is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL AND reason IS NULL
+            AND due_at_ms IS NULL AND started_at_ms IS NOT NULL AND run > 0
+        WHEN 'completed' THEN
+            is_follow_up = 0 AND finished_at_ms IS NOT NULL AND reason IS NULL
+            AND due_at_ms IS NULL AND stop_cause IS NULL
+        WHEN 'blocked' THEN
+            finished_at_ms IS NULL AND result IS NULL AND reason IS NULL AND due_at_ms IS NULL
+            AND stop_cause IS NULL
+        WHEN 'waiting' THEN
+            is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL AND reason IS NULL
+            AND due_at_ms IS NULL
+        WHEN 'failed' THEN
+            is_follow_up = 0 AND finished_at_ms IS NOT NULL AND result IS NULL
+            AND reason IS NOT NULL AND due_at_ms IS NULL AND stop_cause IS NULL
+        WHEN 'dead' THEN
+            is_follow_up = 0 AND finished_at_ms IS NOT NULL AND result IS NULL
+            AND reason IS NOT NULL AND due_at_ms IS NULL AND stop_cause IS NULL
+        WHEN 'cancelled' THEN
+            finished_at_ms IS NOT NULL AND result IS NULL AND reason IS NOT NULL
+            AND due_at_ms IS NULL
+        WHEN 'superseded' THEN
+            finished_at_ms IS NOT NULL AND result IS NULL AND reason IS NOT NULL
+            AND due_at_ms IS NULL AND stop_cause IS NULL
+        WHEN 'expired' THEN
+            finished_at_ms IS NOT NULL AND result IS NULL AND reason IS NOT NULL
+            AND due_at_ms IS NULL AND stop_cause IS NULL
+        WHEN 'dependency_failed' THEN
+            is_follow_up = 0 AND finished_at_ms IS NOT NULL AND result IS NULL
+            AND reason IS NOT NULL AND due_at_ms IS NULL AND stop_cause IS NULL
+        ELSE 0
+    END)
 ) STRICT;
 
 -- The order of each lane's level.
@@ -54,14 +82,16 @@ CREATE INDEX taskmill_due
     ON taskmill_tasks (due_at_ms)
     WHERE due_at_ms IS NOT NULL;
 
--- One active task stands for an identity, and one follow-up behind it.
+-- One active task stands for an identity, and one follow-up behind it. A task is active while it
+-- has not finished; by their status, these would be written anew whenever an active task changes
+-- its state, and each identity is on a page of its own.
 CREATE UNIQUE INDEX taskmill_standing
     ON taskmill_tasks (identity)
-    WHERE is_follow_up = 0 AND status IN ('pending', 'blocked', 'running', 'waiting');
+    WHERE is_follow_up = 0 AND finished_at_ms IS NULL;
 
 CREATE UNIQUE INDEX taskmill_follow_up
     ON taskmill_tasks (identity)
-    WHERE is_follow_up = 1 AND status = 'blocked';
+    WHERE is_follow_up = 1 AND finished_at_ms IS NULL;
 
 -- What recovery looks for.
 CREATE INDEX taskmill_running

@@ -4,4 +4,4 @@ SELECT
     options, created_at_ms, ready_at_ms, due_at_ms, run_at_ms, started_at_ms, finished_at_ms, parent,
     result, reason
 FROM taskmill_tasks
-WHERE identity = ? AND is_follow_up = 0 AND status IN ('pending', 'blocked', 'running', 'waiting')
+WHERE identity = ? AND is_follow_up = 0 AND finished_at_ms IS NULL
