@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,8 @@ from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.hub import Hub
-from taskmill.engine.registry import Registration, Registry
+from taskmill.engine.intake import Intake
+from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
 from taskmill.engine.writer import Writer
 from taskmill.model.changes import (
@@ -43,8 +44,6 @@ from taskmill.model.outcomes import SubmitOutcome, Submitted
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
-from taskmill.rules.dedup import identity
-from taskmill.rules.options import Placement, placement
 from taskmill.store.base import Selection, Store
 
 _BREATH = 500
@@ -82,16 +81,9 @@ class Control:
     ) -> list[Submitted[Any]]:
         """Submit tasks, all or none; returns once they are durable."""
         tasks = list(tasks)
-        now = self._clock.now()
-        gathered: list[NewTask] = []
-        plain: dict[str, Placement] = {}
-        for index in range(len(tasks)):
-            gathered.append(self._prepare(tasks, index, call, now, plain))
-            if index % _BREATH == _BREATH - 1:
-                await checkpoint()
-        if not gathered:
+        if not tasks:
             return []
-        prepared = tuple(gathered)
+        prepared = await self._prepared(tasks, Intake(self._registry, call, self._clock.now()))
         effect = await self._writer.apply(
             Submit(prepared), partial(self._submitted, tasks, prepared)
         )
@@ -101,27 +93,26 @@ class Control:
             raise TypeError(f"a submit cannot have the effect {effect!r}")
         return [Submitted(id=placed.id, outcome=placed.outcome) for placed in effect]
 
+    async def _prepared(
+        self, tasks: Sequence[Task[Any, Any]], intake: Intake
+    ) -> tuple[NewTask, ...]:
+        prepared: list[NewTask] = []
+        for index, task in enumerate(tasks):
+            try:
+                prepared.append(intake.take(task))
+            except TaskmillError as error:
+                if len(tasks) > 1:
+                    error.add_note(f"task {index} of {len(tasks)} in this call: {task!r}")
+                raise
+            if index % _BREATH == _BREATH - 1:
+                await checkpoint()
+        return tuple(prepared)
+
     async def spawn(
         self, parent: TaskRecord, tasks: Iterable[Task[Any, Any]], call: SubmitOptions
     ) -> list[Submitted[Any]]:
         """Submit children of a running task."""
         return await self.submit(tasks, {"parent": parent.id, **call})
-
-    def _prepare(
-        self,
-        tasks: Sequence[Task[Any, Any]],
-        index: int,
-        call: SubmitOptions,
-        now: datetime,
-        plain: dict[str, Placement],
-    ) -> NewTask:
-        task = tasks[index]
-        try:
-            return _new_task(self._registry.of(type(task)), task, call, now, plain)
-        except TaskmillError as error:
-            if len(tasks) > 1:
-                error.add_note(f"task {index} of {len(tasks)} in this call: {task!r}")
-            raise
 
     def _submitted(
         self, tasks: Sequence[Task[Any, Any]], prepared: Sequence[NewTask], effect: Effect
@@ -212,64 +203,6 @@ class Control:
             return known.codec.decode_result(record.result)
         raised = TaskCancelled if record.status is TaskStatus.CANCELLED else TaskFailed
         raise raised(f"task {task} ({record.type}) ended as {record.status}: {record.reason}")
-
-
-def _place(
-    known: Registration,
-    task: Task[Any, Any],
-    call: SubmitOptions,
-    now: datetime,
-    plain: dict[str, Placement],
-) -> Placement:
-    """Where a task waits; the same for all of a type whose payloads say nothing of their own."""
-    key, label = task.task_key(), task.task_label()
-    tags, group = task.task_tags(), task.task_group()
-    is_plain = key is None and label is None and group is None and not tags
-    if is_plain and known.task.task_type in plain:
-        return plain[known.task.task_type]
-    placed = placement(
-        known.defaults,
-        call,
-        payload_key=key,
-        payload_label=label,
-        payload_tags=tags,
-        payload_group=group,
-        now=now,
-    )
-    if is_plain:
-        plain[known.task.task_type] = placed
-    return placed
-
-
-def _new_task(
-    known: Registration,
-    task: Task[Any, Any],
-    call: SubmitOptions,
-    now: datetime,
-    plain: dict[str, Placement],
-) -> NewTask:
-    payload = known.codec.encode(task)
-    placed = _place(known, task, call, now, plain)
-    return NewTask(
-        type=known.task.task_type,
-        domain=known.domain,
-        payload=payload,
-        identity=identity(known.task.task_type, placed.key, payload),
-        key=placed.key,
-        label=placed.label,
-        tags=placed.tags,
-        group=placed.group,
-        priority=placed.priority,
-        max_retries=placed.max_retries,
-        options=placed.attempt,
-        created_at_ms=to_ms(now),
-        ready_at_ms=placed.ready_at_ms,
-        due_at_ms=placed.due_at_ms,
-        run_at_ms=placed.run_at_ms,
-        parent=call.get("parent"),
-        inherits_tags=placed.inherits_tags,
-        requeue=placed.requeue,
-    )
 
 
 def _enqueued(task: Task[Any, Any], new: NewTask, placed: Placed) -> Enqueued[Any]:

@@ -19,7 +19,6 @@ class InterruptCause(enum.Enum):
     """Why a run was stopped without counting as an attempt."""
 
     SHUTDOWN = "shutdown"
-    CRASH = "crash"
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,69 @@
+"""What a submitted task is before it has an id: payload, identity and place, all resolved."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from taskmill.define.task import Task
+from taskmill.engine.registry import Registration, Registry
+from taskmill.model.changes import NewTask
+from taskmill.model.options import SubmitOptions
+from taskmill.model.times import to_ms
+from taskmill.rules.dedup import identity
+from taskmill.rules.options import Placement, placement
+
+
+class Intake:
+    """Takes in the tasks of one call; what tasks of one type have in common is resolved once."""
+
+    def __init__(self, registry: Registry, call: SubmitOptions, now: datetime) -> None:
+        self._registry = registry
+        self._call = call
+        self._now = now
+        self._shared: dict[type[Task[Any, Any]], Placement] = {}
+
+    def take(self, task: Task[Any, Any]) -> NewTask:
+        """The task as it will be inserted; raises what is wrong with it or with the options."""
+        known = self._registry.of(type(task))
+        payload = known.codec.encode(task)
+        placed = self._place(known, task)
+        return NewTask(
+            type=known.task.task_type,
+            domain=known.domain,
+            payload=payload,
+            identity=identity(known.task.task_type, placed.key, payload),
+            key=placed.key,
+            label=placed.label,
+            tags=placed.tags,
+            group=placed.group,
+            priority=placed.priority,
+            max_retries=placed.max_retries,
+            options=placed.attempt,
+            created_at_ms=to_ms(self._now),
+            ready_at_ms=placed.ready_at_ms,
+            due_at_ms=placed.due_at_ms,
+            run_at_ms=placed.run_at_ms,
+            parent=self._call.get("parent"),
+            inherits_tags=placed.inherits_tags,
+            requeue=placed.requeue,
+        )
+
+    def _place(self, known: Registration, task: Task[Any, Any]) -> Placement:
+        key, label = task.task_key(), task.task_label()
+        tags, group = task.task_tags(), task.task_group()
+        says_nothing = key is None and label is None and group is None and not tags
+        if says_nothing and known.task in self._shared:
+            return self._shared[known.task]
+        placed = placement(
+            known.defaults,
+            self._call,
+            payload_key=key,
+            payload_label=label,
+            payload_tags=tags,
+            payload_group=group,
+            now=self._now,
+        )
+        if says_nothing:
+            self._shared[known.task] = placed
+        return placed
