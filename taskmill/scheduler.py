@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, Self, final, overload
 
@@ -23,19 +24,24 @@ from taskmill.engine.clock import Clock, SystemClock
 from taskmill.engine.control import Control
 from taskmill.engine.engine import Engine
 from taskmill.engine.hub import EventStream, Hub
+from taskmill.engine.pressure import Gauges
 from taskmill.engine.registry import INLINE, THREAD, Registry
+from taskmill.engine.steering import Steering
 from taskmill.executors.base import Executor
 from taskmill.executors.inline import InlineExecutor
 from taskmill.executors.thread import ThreadExecutor
 from taskmill.handle import DomainHandle, selection
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.events import Event, Lagged, TaskEvent
-from taskmill.model.limits import check_cap
+from taskmill.model.limits import check_cap, check_whole
 from taskmill.model.options import SubmitOptions, TaskFilter, TaskOptions
 from taskmill.model.outcomes import Submitted
-from taskmill.model.policies import Drain, GroupPolicy, RetryPolicy, Shutdown, Stop
+from taskmill.model.pauses import PauseScope
+from taskmill.model.policies import Drain, Priority, RetryPolicy, Shutdown, Stop
 from taskmill.model.record import TaskId, TaskRecord
-from taskmill.rules.gates import Limits
+from taskmill.model.resources import PressureSource, Resources
+from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
+from taskmill.rules.limits import Limits
 from taskmill.store.base import Store
 from taskmill.store.sqlite import SqliteStore
 from taskmill.store.sqlite.store import Durability
@@ -67,6 +73,15 @@ class Scheduler(AsyncContextManagerMixin):
         max_concurrency: int = 16,
         groups: Mapping[str, GroupPolicy] | None = None,
         group_default: GroupPolicy | None = None,
+        fair: bool | None = None,
+        rates: Mapping[type[Task[Any, Any]], RateLimit] | None = None,
+        aging: Aging | None = None,
+        preempt_at: int | None = Priority.REALTIME,
+        max_preemptions: int = 3,
+        pressure: Sequence[PressureSource] = (),
+        throttle: Throttle | None = None,
+        resources: Resources | None = None,
+        io_capacity: IoBudget | None = None,
         retry: RetryPolicy | None = None,
         shutdown: Shutdown | None = None,
         executors: Mapping[str, Executor] | None = None,
@@ -86,13 +101,30 @@ class Scheduler(AsyncContextManagerMixin):
             raise ConfigurationError("a scheduler needs a domain: Scheduler(..., domains=[...])")
         self._executors = _executors(executors or {})
         check_cap(max_concurrency, "max_concurrency")
+        if preempt_at is not None:
+            check_whole(preempt_at, 0, 255, "preempt_at")
+        check_whole(max_preemptions, 0, 1_000_000, "max_preemptions")
+        self._gauges_of = partial(
+            Gauges, sources=tuple(pressure), resources=resources, capacity=io_capacity
+        )
         self._limits = Limits(
             max_concurrency=max_concurrency,
-            handled=self._registry.handled,
+            kinds=self._registry.kinds(),
             executors={name: executor.capacity for name, executor in self._executors.items()},
             domains={d.name: d.max_concurrency for d in self._registry.domains.values()},
-            groups=dict(groups or {}),
-            group_default=group_default or GroupPolicy(),
+            groups=groups,
+            group_default=group_default,
+            rates={
+                self._registry.of(task).task.task_type: limit
+                for task, limit in (rates or {}).items()
+            },
+            fair=fair,
+            aging=aging,
+            preempt_at=preempt_at,
+            max_preemptions=max_preemptions,
+            throttle=throttle,
+            is_throttled=bool(pressure) or resources is not None,
+            io_capacity=io_capacity,
         )
         self._shutdown: Shutdown = shutdown if shutdown is not None else Drain()
         self._clock: Clock = clock or SystemClock()
@@ -165,6 +197,7 @@ class Scheduler(AsyncContextManagerMixin):
             store=self._store,
             registry=self._registry,
             limits=self._limits,
+            gauges=self._gauges_of(self._limits.pressure),
             executors=self._executors,
             hub=self._hub,
             clock=self._clock,
@@ -180,6 +213,9 @@ class Scheduler(AsyncContextManagerMixin):
 
     def _control(self) -> Control:
         return self._opened().control
+
+    def _steering(self) -> Steering:
+        return self._opened().steering
 
     async def _obey_signals(self, engine: Engine) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -207,7 +243,7 @@ class Scheduler(AsyncContextManagerMixin):
 
     def domain(self, key: type[D]) -> DomainHandle[D]:
         """The handle of a domain; UnknownDomainError if it was not mounted here."""
-        return DomainHandle(key, self._registry.domain(key), self._control, lambda: self._hub)
+        return DomainHandle(key, self._registry.domain(key), self._opened, lambda: self._hub)
 
     def find_domain(self, key: type[D]) -> DomainHandle[D] | None:
         """The handle of a domain, or None if it was not mounted here."""
@@ -216,6 +252,55 @@ class Scheduler(AsyncContextManagerMixin):
     def add_state(self, state: object) -> None:
         """Make ``state`` visible to every domain; an earlier one of its type is replaced."""
         self._registry.add_state(state)
+
+    # --- steering ---
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the scheduler itself is paused; see `pause`."""
+        return self._limits.pauses.is_held(PauseScope.SCHEDULER)
+
+    async def pause(self, *, interrupt: bool = True) -> None:
+        """Start nothing until `resume`, also after a restart.
+
+        What runs is stopped and goes back to the queue, its attempt refunded; with
+        ``interrupt=False`` it may finish. Pauses of domains and groups hold on their own.
+        """
+        await self._steering().pause(PauseScope.SCHEDULER, "", interrupt=interrupt)
+
+    async def resume(self) -> None:
+        """End a `pause` of the scheduler; what no other pause holds may start."""
+        await self._steering().resume(PauseScope.SCHEDULER, "")
+
+    async def pause_group(
+        self, name: str, until: datetime | None = None, *, interrupt: bool = True
+    ) -> None:
+        """Start no task of a group, in any domain, until it is resumed or ``until`` has come.
+
+        Calling it again moves the deadline. Otherwise as `pause`.
+        """
+        await self._steering().pause(PauseScope.GROUP, name, interrupt=interrupt, until=until)
+
+    async def resume_group(self, name: str) -> None:
+        """End a `pause_group`."""
+        await self._steering().resume(PauseScope.GROUP, name)
+
+    async def paused_groups(self) -> dict[str, datetime | None]:
+        """The groups that are paused, and when they resume by themselves."""
+        return self._steering().paused_groups()
+
+    def set_max_concurrency(self, max_concurrency: int) -> None:
+        """Run at most so many tasks at once; what runs beyond a lowered cap goes on."""
+        check_whole(max_concurrency, 1, 1_000_000_000, "max_concurrency")
+        self._steering().set_cap(self._limits.all, max_concurrency)
+
+    def set_group(self, name: str, policy: GroupPolicy) -> None:
+        """Let another policy hold for a group, until this scheduler is made anew."""
+        self._steering().set_group(name, policy)
+
+    def set_rate(self, task: type[Task[Any, Any]], limit: RateLimit | None) -> None:
+        """Let tasks of a type start at another rate; None for any rate."""
+        self._steering().set_rate(self._registry.of(task).task.task_type, limit)
 
     # --- tasks of all domains ---
 

@@ -25,7 +25,7 @@ from typing_extensions import TypeVar, Unpack, get_original_bases
 
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_options
-from taskmill.model.options import TaskOptions
+from taskmill.model.options import ClassOptions
 
 if TYPE_CHECKING:
     from taskmill.define.context import Context
@@ -62,7 +62,7 @@ class Task(Generic[D, R]):
 
     The base makes each subclass a frozen, keyword-only attrs class: its fields are the payload.
     The first type argument is the domain, the second the result type (None when left out).
-    Class keywords are `TaskOptions`.
+    Class keywords are `ClassOptions`.
     """
 
     task_type: ClassVar[str]
@@ -71,16 +71,16 @@ class Task(Generic[D, R]):
     task_domain: ClassVar[type[DomainKey]]
     task_result: ClassVar[Any]
     """The annotation of the result."""
-    task_options: ClassVar[TaskOptions]
+    task_options: ClassVar[ClassOptions]
 
-    def __init_subclass__(cls, *, name: str, **options: Unpack[TaskOptions]) -> None:
+    def __init_subclass__(cls, *, name: str, **options: Unpack[ClassOptions]) -> None:
         super().__init_subclass__()
         domain, result = _type_arguments(cls)
         cls.task_domain = domain
         cls.task_result = result
         cls.task_name = checked_name(name, "a task type")
         cls.task_type = f"{domain.domain_name}::{name}"
-        check_options(options, TaskOptions.__annotations__, cls.__qualname__)
+        check_options(options, ClassOptions.__annotations__, cls.__qualname__)
         cls.task_options = options
         for field in inspect.get_annotations(cls):
             if field in RESERVED or field.startswith("task_"):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from taskmill.engine.registry import Registry
-from taskmill.model.changes import Settlement
+from taskmill.model.changes import Settlement, StopCause
 from taskmill.model.errors import PayloadError
 from taskmill.model.events import (
     AnyTaskEvent,
@@ -16,6 +16,7 @@ from taskmill.model.events import (
     Failed,
     InterruptCause,
     Interrupted,
+    Preempted,
     TaskHeader,
 )
 from taskmill.model.record import ErrorRecord, TaskRecord
@@ -36,7 +37,7 @@ def header_of(record: TaskRecord) -> TaskHeader:
         tags=record.tags,
         group=record.group,
         priority=record.priority,
-        effective_priority=record.priority,
+        effective_priority=record.effective_priority,
         attempt=record.attempt,
     )
 
@@ -54,9 +55,18 @@ def load_of(registry: Registry, record: TaskRecord) -> Load:
 
 
 def end_of_run(
-    record: TaskRecord, load: Load, settlement: Settlement, status: TaskStatus, result: object
+    record: TaskRecord,
+    load: Load,
+    settlement: Settlement,
+    status: TaskStatus,
+    *,
+    result: object,
+    cause: StopCause | None,
 ) -> AnyTaskEvent:
-    """What happened to a task whose run was settled and that is in ``status`` now."""
+    """What happened to a task whose run was settled and that is in ``status`` now.
+
+    ``result`` is what its handler returned, ``cause`` why it was told to stop.
+    """
     header = header_of(record)
     match status:
         case TaskStatus.COMPLETED:
@@ -67,8 +77,12 @@ def end_of_run(
             return Cancelled(header=header, load=load, reason=settlement.reason)
         case TaskStatus.DEAD:
             return DeadLettered(header=header, load=load, error=_error_of(settlement))
+        case TaskStatus.PENDING if settlement.preempted:
+            return Preempted(header=header, load=load)
         case TaskStatus.PENDING if settlement.error is None:
-            return Interrupted(header=header, load=load, cause=InterruptCause.SHUTDOWN)
+            paused = cause is StopCause.PAUSED
+            why = InterruptCause.PAUSED if paused else InterruptCause.SHUTDOWN
+            return Interrupted(header=header, load=load, cause=why)
         case TaskStatus.PENDING:
             retry_at = from_ms(settlement.due_at_ms or settlement.now_ms)
             return Failed(

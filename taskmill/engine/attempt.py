@@ -25,8 +25,8 @@ from taskmill.model.limits import MAX_LENGTH
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import ErrorRecord, TaskRecord
-from taskmill.rules.gates import Lane
 from taskmill.rules.options import AttemptOptions, attempt_options
+from taskmill.rules.plan import Start
 from taskmill.rules.retry import is_retryable, retry_delay
 from taskmill.rules.settle import Halted, Raised, Result, Returned
 
@@ -63,12 +63,16 @@ class Attempt:
     """One run: what its handler's `Context` stands on, and how it is told to stop."""
 
     def __init__(
-        self, surroundings: Surroundings, record: TaskRecord, registration: Registration, lane: Lane
+        self,
+        surroundings: Surroundings,
+        record: TaskRecord,
+        registration: Registration,
+        start: Start,
     ) -> None:
         self._surroundings = surroundings
         self.record = record
         self.registration = registration
-        self.lane = lane
+        self.start = start
         self.options: AttemptOptions = attempt_options(
             registration.defaults, record.options, record.max_retries
         )
@@ -143,6 +147,7 @@ class Attempt:
         """Tell the handler to stop: async ones at their next await, threads when they look."""
         if self.cause is None or cause is StopCause.CANCELLED:
             self.cause = cause
+        self.start.is_stopping = True
         self._scope.cancel()
 
     def end(self) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 
 import anyio
@@ -51,14 +51,17 @@ _NOTHING = contextlib.nullcontext()
 
 @attrs.define
 class Alarm:
-    """Calls ``ring`` once, at the time it was last set for; one task waits for it."""
+    """Calls ``ring`` once, at the time it was last set for; one task waits for it.
+
+    ``now`` is the clock it follows, in seconds.
+    """
 
     ring: Callable[[], None]
-    clock: Clock
-    _at: datetime | None = None
+    now: Callable[[], float]
+    _at: float | None = None
     _changed: anyio.Event = attrs.field(factory=anyio.Event)
 
-    def set(self, at: datetime | None) -> None:
+    def set(self, at: float | None) -> None:
         """Ring at ``at``, or not at all."""
         if at != self._at:
             self._at = at
@@ -72,10 +75,10 @@ class Alarm:
             if at is None:
                 await changed.wait()
                 continue
-            wait = (at - self.clock.now()) / timedelta(seconds=1)
+            wait = at - self.now()
             with anyio.move_on_after(min(wait, 60)):  # a jump of the wall clock is seen in a minute
                 await changed.wait()
                 continue
-            if self.clock.now() >= at:
+            if self.now() >= at:
                 self._at = None
                 self.ring()

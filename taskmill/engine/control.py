@@ -27,6 +27,7 @@ from taskmill.model.changes import (
     NewTask,
     Placed,
     Refused,
+    StopCause,
     Stopping,
     Submit,
 )
@@ -141,7 +142,7 @@ class Control:
 
     def _cancelled(self, effect: Effect) -> None:
         if isinstance(effect, Stopping):
-            self._running.cancel(effect.id)
+            self._running.stop(effect.id, StopCause.CANCELLED)
         if not isinstance(effect, Ended):
             return
         record = effect.record

@@ -1,14 +1,15 @@
-"""What starts, and when the next thing can: feeds `rules.plan` and carries out what it says."""
+"""What starts, and when the next thing can: feeds the rules and carries out what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 
 import anyio
 
 from taskmill.engine.clock import Alarm, Clock
+from taskmill.engine.pressure import Gauges
 from taskmill.engine.ready import ReadyQueue
 from taskmill.engine.writer import Receive
 from taskmill.model.changes import (
@@ -21,50 +22,69 @@ from taskmill.model.changes import (
     Ready,
     Refill,
     Refilled,
+    StopCause,
 )
 from taskmill.model.errors import StoreError
+from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.times import from_ms, to_ms
-from taskmill.rules.gates import Lane, Limits, Tally
-from taskmill.rules.plan import plan
+from taskmill.rules.gates import Gate
+from taskmill.rules.limits import Limits
+from taskmill.rules.plan import Start, plan
+from taskmill.rules.preempt import Urgent, victims
+from taskmill.rules.ratelimit import Bucket
 
 PROMOTE = 1000
 """How many due tasks are made ready in one batch."""
+
+_MICROSECOND_NS = 1000
+"""What a float of seconds may be off by."""
+
+_JUMP_MS = 1000
+"""By how much the wall clock may outrun the monotonic one before it was set forward."""
 
 
 class Dispatcher:
     """The ready queue, the slots in use, and the time when the next waiting task is due.
 
-    ``start`` gets each claimed task after its claim has committed. A slot is taken when the
-    claim is proposed and held until `release`.
+    ``start`` gets each claimed task after its claim has committed, ``stop`` those that are to
+    make room. A slot is taken when the claim is proposed and held until `release`.
     """
 
     def __init__(
         self,
         *,
-        queue: ReadyQueue,
         limits: Limits,
+        gauges: Gauges,
         clock: Clock,
-        start: Callable[[TaskRecord, Lane], None],
+        start: Callable[[TaskRecord, Start], None],
+        stop: Callable[[TaskId, StopCause], None],
         wake: Callable[[], None],
     ) -> None:
-        self._queue = queue
+        self.queue = ReadyQueue(limits)
+        self.starts: dict[TaskId, Start] = {}
+        """What holds a slot: claimed, running, or told to stop and not stopped yet."""
         self._limits = limits
+        self._gauges = gauges
         self._clock = clock
         self._start = start
+        self._stop = stop
         self._wake = wake
-        self._tally = Tally()
         self._claiming: dict[TaskId, Ready] = {}
         self._retries = 0
         self._next_due: datetime | None = None
         self._is_promoting = False
         self._is_stopped = False
+        self._clocks: tuple[int, int] | None = None
         self._emptied = anyio.Event()
-        self.alarm = Alarm(ring=wake, clock=clock)
+        self.alarm = Alarm(ring=wake, now=lambda: clock.now().timestamp())
+        self.timer = Alarm(ring=wake, now=clock.monotonic)
 
     def load(self, opening: Opening) -> None:
         """Start from what the store held when it was opened."""
-        self._queue.load(opening.levels)
+        self._limits.pauses.load(opening.pauses)
+        self._look_at_the_time()
+        self.queue.load(opening.levels)
         self._retries = opening.retries
         self._due_is(opening.next_due_ms)
 
@@ -75,12 +95,12 @@ class Dispatcher:
         if ready.id in self._claiming:
             self._claiming[ready.id] = ready
         else:
-            self._queue.add(ready)
+            self.queue.add(ready)
 
     def remove(self, ready: Ready) -> None:
         """A ready task was cancelled or changed; one whose claim is on its way has left already."""
         if ready.id not in self._claiming:
-            self._queue.remove(ready)
+            self.queue.remove(ready)
 
     def due(self, at_ms: int, *, retry: bool = False) -> None:
         """A task waits in the store until ``at_ms``."""
@@ -88,19 +108,43 @@ class Dispatcher:
         at = from_ms(at_ms)
         if self._next_due is None or at < self._next_due:
             self._next_due = at
-            self.alarm.set(at)
+            self.alarm.set(at.timestamp())
 
     def no_longer_due(self, *, retry: bool) -> None:
         """A task that waited for its time was cancelled."""
         self._retries -= retry
 
-    def release(self, lane: Lane) -> None:
-        """A handler has stopped: its slot is free."""
-        self._tally.remove(lane)
-        for gate in lane.gates:
-            self._queue.wake(gate)
-        if self._tally.total == 0:
+    def release(self, start: Start, *, is_whole: bool) -> None:
+        """A handler has stopped: its slot is free. ``is_whole``: it was not told to stop."""
+        del self.starts[start.ready.id]
+        self._limits.all.leave()
+        self.queue.release(start, self.now_ns(), is_whole=is_whole)
+        if not self.starts:
             self._emptied.set()
+        self._wake()
+
+    def is_overdue(self, start: Start) -> None:
+        """A handler that was told to stop has not in time: its slot is not counted on any more."""
+        start.is_overdue = True
+        self._wake()
+
+    # --- what was changed at run time ---
+
+    def opened(self, gates: Iterable[Gate]) -> None:
+        """These gates may have opened."""
+        self._look_at_the_time()
+        for gate in gates:
+            self.queue.wake(gate)
+        self._wake()
+
+    def regroup(self) -> None:
+        """How slots are shared has changed."""
+        self._look_at_the_time()
+        if self._limits.shares.is_fair:
+            for start in self.starts.values():
+                if start.share is None:
+                    self.queue.charge(start, self._limits.share(start.lane.group))
+        self.queue.regroup()
         self._wake()
 
     # --- what is to be written ---
@@ -109,52 +153,101 @@ class Dispatcher:
         """The claims that fill the free slots, and the reads that keep the queue filled."""
         if self._is_stopped:
             return
-        now = self._clock.now()
-        now_ms = to_ms(now)
-        for lane, ready in plan(self._queue, self._tally, self._limits):
-            self._claiming[ready.id] = ready
-            yield Claim(ready.id, now_ms), partial(self._claimed, lane, ready.id)
-        for refill in self._queue.refills():
+        now_ns, now_ms = self._look_at_the_time()
+        if self._gauges.read(now_ns):
+            for gate in self._limits.pressure_gates:
+                self.queue.wake(gate)
+        if not self._limits.pauses.is_held(PauseScope.SCHEDULER):
+            for start in plan(self.queue, self._limits.all, now_ns):
+                self.starts[start.ready.id] = start
+                self._claiming[start.ready.id] = start.ready
+                yield Claim(start.ready.id, now_ms), partial(self._claimed, start)
+            self._preempt(now_ns)
+        for refill in self.queue.refills():
             yield refill, partial(self._refilled, refill)
-        if self._next_due is not None and self._next_due <= now and not self._is_promoting:
+        due = self._next_due
+        if due is not None and to_ms(due) <= now_ms and not self._is_promoting:
             self._is_promoting = True
             yield Promote(now_ms=now_ms, limit=PROMOTE), self._promoted
+        self._set_alarms()
 
-    def _claimed(self, lane: Lane, task: TaskId, effect: Effect | StoreError) -> None:
-        ready = self._claiming.pop(task)
+    def _preempt(self, now_ns: int) -> None:
+        """Have running tasks make room for more urgent ones that only caps hold."""
+        urgent = [
+            Urgent(queue.lane, level.count, priority)
+            for queue in self.queue.urgent()
+            for priority, level in sorted(queue.levels.items())
+        ]
+        if urgent:
+            for start in victims(urgent, self.starts.values(), self._limits.all, now_ns):
+                self._stop(start.ready.id, StopCause.PREEMPTED)
+
+    def _claimed(self, start: Start, effect: Effect | StoreError) -> None:
+        ready = self._claiming.pop(start.ready.id)
         if isinstance(effect, TaskRecord):
-            self._start(effect, lane)
+            self._start(effect, start)
+            if self.queue.has_urgent:
+                self._wake()
             return
         if isinstance(effect, StoreError):
-            self._queue.add(ready)
-        self.release(lane)
+            self.queue.add(ready)
+        for gate in start.lane.gates:
+            if isinstance(gate, Bucket):
+                gate.give_back()
+        self.release(start, is_whole=False)
 
     def _refilled(self, refill: Refill, effect: Effect | StoreError) -> None:
         if isinstance(effect, Refilled):
-            self._queue.refilled(refill, effect.positions)
+            self.queue.refilled(refill, effect.positions)
         else:
-            self._queue.not_refilled(refill)
+            self.queue.not_refilled(refill)
         self._wake()
 
     def _promoted(self, effect: Effect | StoreError) -> None:
         self._is_promoting = False
         if isinstance(effect, Promoted):
             for ready in effect.ready:
-                self._queue.add(ready)
+                self.queue.add(ready)
             self._retries -= effect.retries
             self._due_is(effect.next_due_ms)
         self._wake()
 
+    # --- time ---
+
+    def now_ns(self) -> int:
+        """The monotonic clock in nanoseconds."""
+        return round(self._clock.monotonic() * 1e9)
+
+    def _look_at_the_time(self) -> tuple[int, int]:
+        """Tell the queue what time it is; a wall clock set forward makes nobody older."""
+        now_ns, now_ms = self.now_ns(), to_ms(self._clock.now())
+        if self._clocks is not None:
+            expected_ms = self._clocks[1] + (now_ns - self._clocks[0]) // 1_000_000
+            if now_ms - expected_ms > _JUMP_MS:
+                self._limits.pauses.clock_jumped(expected_ms, now_ms)
+        self._clocks = (now_ns, now_ms)
+        self.queue.at(now_ns, now_ms)
+        return now_ns, now_ms
+
     def _due_is(self, at_ms: int | None) -> None:
         self._next_due = from_ms(at_ms)
-        self.alarm.set(self._next_due)
+
+    def _set_alarms(self) -> None:
+        """Be woken when the next task is due, the next token comes, or a reading is old."""
+        due = None if self._is_promoting else self._next_due
+        self.alarm.set(None if due is None else due.timestamp())
+        times = [self.queue.next_token()]
+        if any(self.queue.holds_at(gate) for gate in self._limits.pressure_gates):
+            times.append(self._gauges.next_read)
+        soonest = min((at for at in times if at is not None), default=None)
+        self.timer.set(None if soonest is None else (soonest + _MICROSECOND_NS) / 1e9)
 
     # --- idleness, the end ---
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs, could start, or waits for its next attempt."""
-        return not (self._tally.total or self._queue.startable or self._retries)
+        return not (self.starts or self.queue.startable or self._retries)
 
     def stop(self) -> None:
         """Start nothing further."""
@@ -162,6 +255,6 @@ class Dispatcher:
 
     async def emptied(self) -> None:
         """Wait until no slot is in use."""
-        while self._tally.total:
+        while self.starts:
             self._emptied = anyio.Event()
             await self._emptied.wait()

@@ -21,9 +21,10 @@ from taskmill.engine.control import Control
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.hub import Hub
-from taskmill.engine.ready import ReadyQueue
+from taskmill.engine.pressure import Gauges
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
+from taskmill.engine.steering import Steering
 from taskmill.engine.writer import Writer
 from taskmill.executors.base import Executor
 from taskmill.model.events import Progress
@@ -31,7 +32,7 @@ from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.policies import Drain, Shutdown, Stop
 from taskmill.model.record import TaskRecord
-from taskmill.rules.gates import Limits
+from taskmill.rules.limits import Limits
 from taskmill.store.base import Store
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Engine:
         store: Store,
         registry: Registry,
         limits: Limits,
+        gauges: Gauges,
         executors: Mapping[str, Executor],
         hub: Hub,
         clock: Clock,
@@ -69,6 +71,7 @@ class Engine:
         self._endings = Endings()
         self._running = Running(
             registry=registry,
+            limits=limits,
             executors=executors,
             hub=hub,
             endings=self._endings,
@@ -76,10 +79,11 @@ class Engine:
             rng=rng,
         )
         self.dispatcher = Dispatcher(
-            queue=ReadyQueue(registry.lane, registry.handled),
             limits=limits,
+            gauges=gauges,
             clock=clock,
             start=self._running.start,
+            stop=self._running.stop,
             wake=self._wake,
         )
         self._writer = Writer(
@@ -93,6 +97,14 @@ class Engine:
             running=self._running,
             hub=hub,
             endings=self._endings,
+            clock=clock,
+        )
+        self.steering = Steering(
+            limits=limits,
+            writer=self._writer,
+            dispatcher=self.dispatcher,
+            running=self._running,
+            hub=hub,
             clock=clock,
         )
         self._mode: Shutdown | None = None
@@ -122,7 +134,10 @@ class Engine:
                     async with anyio.create_task_group() as handlers:
                         self._connect(handlers)
                         self.dispatcher.load(opening)
+                        self.steering.load()
                         handlers.start_soon(self.dispatcher.alarm.run)
+                        handlers.start_soon(self.dispatcher.timer.run)
+                        handlers.start_soon(self.steering.alarm.run)
                         self._wake()
                         self.has_started.set()
                         await self._until_stopped()

@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar, cast
 import anyio
 
 from taskmill.model.errors import InvalidState
-from taskmill.model.events import AnyTaskEvent, Lagged
+from taskmill.model.events import About, AnyTaskEvent, GroupChanged, Lagged, ScopeEvent
+from taskmill.model.pauses import PauseScope
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -37,7 +38,7 @@ class EventStream(
         self.domain = domain
         self.task_type = task_type
         self._bound = bound
-        self._unread: deque[AnyTaskEvent] = deque()
+        self._unread: deque[AnyTaskEvent | ScopeEvent] = deque()
         self._missed = 0
         self._news: anyio.Event | None = None
         self._is_open = False
@@ -70,7 +71,7 @@ class EventStream(
             self._news = anyio.Event()
             await self._news.wait()
 
-    def offer(self, event: AnyTaskEvent) -> None:
+    def offer(self, event: AnyTaskEvent | ScopeEvent) -> None:
         """Keep ``event`` for the reader; drop the oldest one if there is no room."""
         if len(self._unread) >= self._bound:
             self._unread.popleft()
@@ -83,12 +84,20 @@ class EventStream(
         if self._news is not None:
             self._news.set()
 
-    def wants(self, event: AnyTaskEvent) -> bool:
+    def wants(self, event: AnyTaskEvent | ScopeEvent) -> bool:
         """Whether ``event`` belongs on this stream."""
+        if not isinstance(event, About):
+            return self.task_type is None and self._is_about_us(event)
         header = event.header
         if self.task_type is not None:
             return header.type == self.task_type
         return self.domain is None or header.domain == self.domain
+
+    def _is_about_us(self, event: ScopeEvent) -> bool:
+        """Groups and the scheduler are everybody's, a domain only its own."""
+        if isinstance(event, GroupChanged) or event.scope is not PauseScope.DOMAIN:
+            return True
+        return self.domain in (None, event.name)
 
 
 class Hub:
@@ -103,7 +112,7 @@ class Hub:
         """Whether anybody listens; where nobody does, events need not be made."""
         return bool(self._streams)
 
-    def publish(self, make: Callable[[], AnyTaskEvent]) -> None:
+    def publish(self, make: Callable[[], AnyTaskEvent | ScopeEvent]) -> None:
         """Hand one event to every stream that wants it; it is made only if somebody listens."""
         if self._streams:
             event = make()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from taskmill.rules.gates import Gate, Lane
+from taskmill.rules.aging import AgeClock, AgingRule
+from taskmill.rules.gates import Gate
+from taskmill.rules.limits import Lane
+from taskmill.rules.shares import Share
+
+if TYPE_CHECKING:
+    from taskmill.engine.pools import Pool
 
 WINDOW = 256
 """How many positions a level keeps after a refill; it holds up to twice as many."""
@@ -17,9 +22,10 @@ WINDOW = 256
 Position: TypeAlias = tuple[int, int]
 """(ready_at_ms, id): age order."""
 Key: TypeAlias = tuple[int, int, int]
-"""(priority, ready_at_ms, id): the order among heads."""
+"""(effective priority, ready_at_ms, id): the order among heads."""
 
-START: Position = (-1, -1)
+START: Position = (-(2**62), -1)
+"""Before every position."""
 
 
 @attrs.define
@@ -62,6 +68,12 @@ class Level:
         self.tail = positions[-1] if len(positions) == limit else None
         self._trim()
 
+    def ahead_of(self, position: Position) -> int | None:
+        """How many of its tasks go before this one; None for one that is beyond the window."""
+        if self.tail is not None and position > self.tail:
+            return None
+        return bisect_left(self.window, position)
+
     def _trim(self) -> None:
         if len(self.window) > 2 * WINDOW:
             del self.window[WINDOW:]
@@ -71,64 +83,58 @@ class Level:
 class LaneQueue:
     """The ready tasks of one lane, and where the lane itself is."""
 
-    __slots__ = ("key", "lane", "levels", "parked_at", "woken_by")
+    __slots__ = (
+        "base",
+        "competes",
+        "is_urgent",
+        "key",
+        "lane",
+        "levels",
+        "pool",
+        "share",
+        "woken_by",
+    )
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, share: Share) -> None:
         self.lane = lane
+        self.share = share
         self.levels: dict[int, Level] = {}
         self.key: Key | None = None
-        self.parked_at: Gate | None = None
+        self.is_urgent = False
+        """Whether its head goes before all shares."""
+        self.base = 0
+        """The base priority of its head."""
+        self.pool: Pool | None = None
+        """The open lanes, or those parked at one gate; None while no head is known."""
         self.woken_by: Gate | None = None
+        self.competes = False
+        """Whether it counts as competing in the account of its group."""
 
     def find_head(self) -> Key | None:
-        """The best task that is in a window."""
+        """The best task that is in a window, where nothing ages."""
         best = min((p for p, level in self.levels.items() if level.window), default=None)
         if best is None:
             return None
+        self.base = best
         return (best, *self.levels[best].window[0])
 
+    def find_aged_head(self, aging: AgingRule, age: AgeClock, now_ms: int) -> Key | None:
+        """The best task that is in a window, by effective priority."""
+        best: Key | None = None
+        for base, level in self.levels.items():
+            if level.window:
+                ready_at, task = level.window[0]
+                effective = aging.effective(base, age.waited(ready_at, now_ms))
+                key = (effective, ready_at, task)
+                if best is None or key < best:
+                    best, self.base = key, base
+        return best
 
-class LaneHeap:
-    """Lanes by the key of their head. Entries whose lane has moved on are dropped when met."""
-
-    def __init__(self, is_current: Callable[[LaneQueue], bool]) -> None:
-        self._is_current = is_current
-        self._entries: list[tuple[Key, int, LaneQueue]] = []
-        self._limit = 64
-        self._pushed = 0
-
-    def push(self, queue: LaneQueue) -> None:
-        """Enter a lane under its present key."""
-        if queue.key is None:
-            return
-        self._pushed += 1
-        heapq.heappush(self._entries, (queue.key, self._pushed, queue))
-        if len(self._entries) > self._limit:
-            self._compact()
-
-    def peek(self) -> LaneQueue | None:
-        """The lane with the best head."""
-        while self._entries:
-            key, _, queue = self._entries[0]
-            if queue.key == key and self._is_current(queue):
-                return queue
-            heapq.heappop(self._entries)
-        return None
-
-    def pop(self) -> LaneQueue | None:
-        """Take the lane with the best head out."""
-        queue = self.peek()
-        if queue is not None:
-            heapq.heappop(self._entries)
-        return queue
-
-    def _compact(self) -> None:
-        """Drop the stale and repeated entries, so that the heap stays as small as its lanes."""
-        current = {
-            id(entry[2]): entry
-            for entry in self._entries
-            if entry[2].key == entry[0] and self._is_current(entry[2])
-        }
-        self._entries = list(current.values())
-        heapq.heapify(self._entries)
-        self._limit = 64 + 2 * len(self._entries)
+    def next_change(self, aging: AgingRule, age: AgeClock, now_ms: int) -> int | None:
+        """After how many milliseconds, at the soonest, the effective priority of a head changes."""
+        changes = (
+            aging.next_change(base, age.waited(level.window[0][0], now_ms))
+            for base, level in self.levels.items()
+            if level.window
+        )
+        return min((change for change in changes if change is not None), default=None)

@@ -2,55 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
-from taskmill.engine.lanes import START, WINDOW, LaneHeap, LaneQueue, Level, Position
+from taskmill.engine.lanes import START, WINDOW, LaneQueue, Level, Position
+from taskmill.engine.pools import Pool
+from taskmill.engine.timers import Timers
 from taskmill.model.changes import LevelCount, Ready, Refill
 from taskmill.model.record import TaskId
-from taskmill.rules.gates import Gate, Lane
+from taskmill.rules.gates import Gate
+from taskmill.rules.limits import Lane, Limits
+from taskmill.rules.plan import Start
+from taskmill.rules.ratelimit import Bucket
+from taskmill.rules.shares import Share
 
 
 class ReadyQueue:
     """All ready tasks, by lane; memory is bounded by the levels in use, not by the backlog.
 
-    ``lane_of`` says which lane a (type, group) belongs to; ``handled`` names the task types that
-    can run here. A lane is in the heap of open lanes, or parked in the heap of one gate.
+    A lane whose head is known is in the pool of open lanes, or in the pool of the gate at which
+    it is parked. A gate that has room wakes the best lane parked there, and the next one when
+    that has been asked: of the lanes behind an open gate, the best is always open.
     """
 
-    def __init__(self, lane_of: Callable[[str, str | None], Lane], handled: Container[str]) -> None:
-        self._lane_of = lane_of
-        self._handled = handled
-        self._lanes: dict[tuple[str, str | None], LaneQueue] = {}
-        self._open = LaneHeap(lambda queue: queue.parked_at is None)
-        self._parked: dict[Gate, LaneHeap] = {}
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._shares = limits.shares
+        self._everyone = Share("", 1, 0)
+        self._lanes: dict[tuple[str, str | None, int], LaneQueue] = {}
+        self._open = Pool(self._shares)
+        self._parked: dict[Gate, Pool] = {}
         self._short: dict[tuple[LaneQueue, int], None] = {}
-        self.startable = 0
+        self._ages: Timers[LaneQueue] = Timers()
+        self._tokens: Timers[Bucket] = Timers()
+        self._urgent: dict[LaneQueue, None] = {}
+        self._woken: dict[Share, dict[LaneQueue, None]] = {}
+        self._pools: dict[Share, dict[Pool, None]] = {}
+        self._chosen: LaneQueue | None = None
+        self._startable: Counter[tuple[str, str | None]] = Counter()
+        self._now_ns = 0
+        self._now_ms = 0
+        self.count = 0
         """How many ready tasks have a handler here."""
 
     def load(self, levels: Sequence[LevelCount]) -> None:
         """Start from the counts of a store that was just opened; the windows fill by refills."""
         for counted in levels:
-            queue = self._queue(counted.type, counted.group)
+            queue = self._queue(counted.type, counted.group, counted.priority)
             queue.levels[counted.priority] = Level(count=counted.count, tail=START)
-            self._counted(queue, counted.count)
+            self._count(queue, counted.count)
             self._note(queue, counted.priority)
+
+    def at(self, now_ns: int, now_ms: int) -> None:
+        """It is this time now, on the monotonic and the wall clock; what has aged moves up."""
+        self._now_ns, self._now_ms = now_ns, now_ms
+        for queue in self._ages.due(now_ms):
+            self._rekey(queue)
+        for bucket in self._tokens.due(now_ns):
+            self.wake(bucket)
+        if self._shares.has_fallen:
+            self._shares.has_fallen = False
+            for share in self._shares.running():
+                self._account_changed(share)
 
     def add(self, ready: Ready) -> None:
         """A task became ready."""
-        queue = self._queue(ready.type, ready.group)
+        queue = self._queue(ready.type, ready.group, ready.priority)
         level = queue.levels.get(ready.priority)
         if level is None:
             level = queue.levels[ready.priority] = Level()
         level.add((ready.ready_at_ms, ready.id))
-        self._counted(queue, 1)
-        if queue.key is None or (ready.priority, ready.ready_at_ms, ready.id) < queue.key:
+        if not self.count and self._shares.is_fair:
+            self._shares.nothing_waited(self._now_ns)
+        self._count(queue, 1)
+        if level.window and level.window[0] == (ready.ready_at_ms, ready.id):
             self._rekey(queue)
 
     def remove(self, ready: Ready) -> None:
         """A ready task was cancelled or changed."""
-        queue = self._queue(ready.type, ready.group)
+        queue = self._queue(ready.type, ready.group, ready.priority)
         level = queue.levels[ready.priority]
-        self._counted(queue, -1)
+        self._count(queue, -1)
         if level.remove((ready.ready_at_ms, ready.id)):
             self._rekey(queue)
         self._note(queue, ready.priority)
@@ -64,7 +96,7 @@ class ReadyQueue:
                 continue
             level.refilling = True
             yield Refill(
-                type=queue.lane.type,
+                type=queue.lane.kind.type,
                 group=queue.lane.group,
                 priority=priority,
                 after=level.tail,
@@ -73,7 +105,7 @@ class ReadyQueue:
 
     def refilled(self, refill: Refill, positions: Sequence[Position]) -> None:
         """The store answered a refill."""
-        queue = self._queue(refill.type, refill.group)
+        queue = self._queue(refill.type, refill.group, refill.priority)
         level = queue.levels[refill.priority]
         level.refill(refill.after, positions, refill.limit)
         self._rekey(queue)
@@ -81,7 +113,7 @@ class ReadyQueue:
 
     def not_refilled(self, refill: Refill) -> None:
         """The store could not answer a refill; it will be asked again."""
-        queue = self._queue(refill.type, refill.group)
+        queue = self._queue(refill.type, refill.group, refill.priority)
         queue.levels[refill.priority].refilling = False
         self._note(queue, refill.priority)
 
@@ -89,106 +121,262 @@ class ReadyQueue:
 
     def best(self) -> Lane | None:
         """The open lane whose head goes first; None when no lane is open."""
-        queue = self._open.peek()
+        queue = self._chosen = self._open.best(self._now_ns, raises_floor=True)
         return None if queue is None else queue.lane
 
-    def take(self) -> Ready:
-        """Take the head of the best lane out of the queue."""
+    def take(self, now_ns: int) -> Start:
+        """Take the head of the best lane out of the queue, to its group's account."""
         queue = self._taken()
-        priority, ready_at_ms, task = queue.key or (0, 0, 0)
-        level = queue.levels[priority]
+        effective, ready_at_ms, task = queue.key or (0, 0, 0)
+        base, lane = queue.base, queue.lane
+        level = queue.levels[base]
         del level.window[0]
         level.count -= 1
-        self._counted(queue, -1)
-        queue.woken_by = None
+        self._count(queue, -1)
+        ready = Ready(lane.kind.type, lane.group, base, ready_at_ms, TaskId(task))
+        start = Start(lane=lane, ready=ready, effective=effective, at_ns=now_ns)
+        if self._shares.is_fair:
+            self.charge(start, queue.share)
+        self._limits.keep(lane, now_ns)
         self._rekey(queue)
-        self._note(queue, priority)
-        return Ready(queue.lane.type, queue.lane.group, priority, ready_at_ms, TaskId(task))
+        self._note(queue, base)
+        return start
 
     def park(self, gate: Gate) -> None:
         """Close the best lane until ``gate`` wakes it."""
         queue = self._taken()
-        queue.parked_at = gate
-        queue.woken_by = None
-        self._heap_at(gate).push(queue)
+        pool = self._parked.get(gate)
+        if pool is None:
+            pool = self._parked[gate] = Pool(self._shares, gate)
+        self._move(queue, pool)
+        if isinstance(gate, Bucket):
+            self._tokens.set(gate, gate.opens_at(self._now_ns))
 
     def woken_by(self) -> Gate | None:
         """The gate that woke the best lane, if it has not been asked since."""
-        queue = self._open.peek()
-        return None if queue is None else queue.woken_by
+        return None if self._chosen is None else self._chosen.woken_by
 
     def wake(self, gate: Gate) -> None:
-        """Open the best lane that is parked at ``gate``, if there is one."""
-        heap = self._parked.get(gate)
-        if heap is None:
+        """Open the best lane that is parked at ``gate``, if there is one and the gate is open."""
+        pool = self._parked.get(gate)
+        if pool is None:
             return
-        queue = heap.pop()
+        if not gate.is_open(self._now_ns):
+            if isinstance(gate, Bucket):
+                self._tokens.set(gate, gate.opens_at(self._now_ns))
+            return
+        queue = pool.best(self._now_ns)
         if queue is None:
             del self._parked[gate]
         else:
-            self._reopen(queue, gate)
+            self._is_woken_by(queue, gate)
+            self._move(queue, self._open)
+
+    def next_token(self) -> int | None:
+        """When, on the monotonic clock, a token comes that a lane waits for."""
+        return self._tokens.next()
+
+    # --- accounts ---
+
+    def charge(self, start: Start, share: Share) -> None:
+        """A task takes a slot at the expense of its group."""
+        start.share = share
+        self._shares.start(share, start.lane.kind.type, start.at_ns)
+        self._account_changed(share)
+        for queue in list(self._woken.get(share, ())):
+            self._pass_on(queue)
+
+    def release(self, start: Start, now_ns: int, *, is_whole: bool) -> None:
+        """A slot is free: its group pays for it, and what waited for it wakes."""
+        self._now_ns = now_ns
+        share = start.share
+        if share is not None:
+            self._shares.end(share, start.lane.kind.type, start.at_ns, now_ns, is_whole=is_whole)
+            self._account_changed(share)
+        for gate in start.lane.gates:
+            gate.leave()
+        for gate in start.lane.gates:
+            self.wake(gate)
+        for gate in self._limits.io.gates:
+            self.wake(gate)
+
+    def regroup(self) -> None:
+        """Shares were turned on or off, or a weight has changed: every lane takes its place anew.
+
+        Lanes that were parked are looked at again.
+        """
+        self._open = Pool(self._shares)
+        self._parked.clear()
+        for queue in self._lanes.values():
+            self._leave(queue)
+            queue.share = self._share(queue.lane.group)
+            queue.share.lanes += 1
+            queue.pool = None
+            if queue.key is not None:
+                self._move(queue, self._open)
+
+    # --- what others ask ---
+
+    def holds_at(self, gate: Gate) -> bool:
+        """Whether any lane may be parked at ``gate``."""
+        return gate in self._parked
+
+    @property
+    def has_urgent(self) -> bool:
+        """Whether tasks wait that may preempt."""
+        return bool(self._urgent)
+
+    def urgent(self) -> list[LaneQueue]:
+        """The lanes whose tasks may preempt, best first."""
+        known = [(queue.key, queue) for queue in self._urgent if queue.key is not None]
+        return [queue for _, queue in sorted(known, key=lambda pair: pair[0])]
+
+    @property
+    def startable(self) -> int:
+        """How many ready tasks have a handler here and are under no pause."""
+        pauses = self._limits.pauses
+        if not pauses.any_held:
+            return self.count
+        return sum(n for place, n in self._startable.items() if not pauses.holds(*place))
+
+    def find(self, task_type: str, group: str | None, priority: int) -> LaneQueue | None:
+        """The lane of this type, group and base priority, if it holds tasks."""
+        return self._lanes.get((task_type, group, self._limits.band(priority)))
+
+    def waiting(self) -> Iterable[LaneQueue]:
+        """Every lane that holds tasks."""
+        return self._lanes.values()
 
     # --- inside ---
 
-    def _queue(self, task_type: str, group: str | None) -> LaneQueue:
-        queue = self._lanes.get((task_type, group))
+    def _queue(self, task_type: str, group: str | None, priority: int) -> LaneQueue:
+        key = (task_type, group, self._limits.band(priority))
+        queue = self._lanes.get(key)
         if queue is None:
-            queue = LaneQueue(self._lane_of(task_type, group))
-            self._lanes[task_type, group] = queue
+            lane = self._limits.lane(task_type, group, priority)
+            queue = self._lanes[key] = LaneQueue(lane, self._share(group))
+            queue.share.lanes += 1
+            if lane.is_urgent:
+                self._urgent[queue] = None
         return queue
+
+    def _share(self, group: str | None) -> Share:
+        return self._limits.share(group) if self._shares.is_fair else self._everyone
 
     def _taken(self) -> LaneQueue:
-        queue = self._open.pop()
+        queue, self._chosen = self._chosen, None
         if queue is None:
-            raise LookupError("no lane is open; ask best() first")
+            raise LookupError("no lane was chosen; ask best() first")
+        self._is_woken_by(queue, None)
         return queue
 
-    def _heap_at(self, gate: Gate) -> LaneHeap:
-        heap = self._parked.get(gate)
-        if heap is None:
-            heap = self._parked[gate] = LaneHeap(lambda queue: queue.parked_at == gate)
-        return heap
-
-    def _reopen(self, queue: LaneQueue, gate: Gate | None) -> None:
-        queue.parked_at = None
+    def _is_woken_by(self, queue: LaneQueue, gate: Gate | None) -> None:
         queue.woken_by = gate
-        self._open.push(queue)
+        if not self._shares.is_fair:
+            return
+        if gate is not None:
+            self._woken.setdefault(queue.share, {})[queue] = None
+        elif queue.share in self._woken:
+            woken = self._woken[queue.share]
+            woken.pop(queue, None)
+            if not woken:
+                del self._woken[queue.share]
+
+    def _move(self, queue: LaneQueue, pool: Pool | None) -> None:
+        """Put a lane into a pool; none while its head is not known."""
+        queue.pool = pool
+        competes = pool is self._open or (pool is None and bool(queue.levels) and queue.competes)
+        if competes != queue.competes:
+            queue.competes = competes
+            queue.share.competing += 1 if competes else -1
+            if competes and queue.share.competing == 1 and self._shares.is_fair:
+                self._shares.compete(queue.share, self._now_ns)
+        if pool is not None:
+            if self._shares.is_fair:
+                self._pools.setdefault(queue.share, {})[pool] = None
+            pool.push(queue)
 
     def _rekey(self, queue: LaneQueue) -> None:
-        """The head of a lane changed: it takes its new place, or none when it is empty.
+        """The head of a lane changed: it takes its new place, or none while no head is known.
 
-        A parked lane with a better head is looked at again; one that a gate woke as the best it
+        A parked lane with a better head has its gate asked; one that a gate woke as the best it
         had, and that lost its head, passes the waking on.
         """
-        before, queue.key = queue.key, queue.find_head()
-        if queue.key is None:
-            queue.parked_at = None
-            self._pass_on(queue)
-        elif queue.parked_at is None:
-            self._open.push(queue)
-            if before is not None and before < queue.key:
-                self._pass_on(queue)
-        elif before is None or queue.key < before:
-            self._reopen(queue, None)
+        before, aging = queue.key, self._limits.aging
+        if aging.is_on:
+            age = self._limits.pauses.age_clock(queue.lane.kind.domain, queue.lane.group)
+            queue.key = queue.find_aged_head(aging, age, self._now_ms)
+            change = queue.next_change(aging, age, self._now_ms)
+            if change is not None:
+                self._ages.set(queue, self._now_ms + change)
         else:
-            self._heap_at(queue.parked_at).push(queue)
+            queue.key = queue.find_head()
+        if queue.key is None:
+            self._pass_on(queue)
+            self._move(queue, None)
+            return
+        queue.is_urgent = queue.lane.is_urgent or (
+            aging.urgent is not None and queue.key[0] <= aging.urgent
+        )
+        if queue.pool is None:
+            self._move(queue, self._open)
+            return
+        queue.pool.push(queue)
+        got_worse = before is not None and before < queue.key
+        if queue.pool is self._open:
+            if got_worse:
+                self._pass_on(queue)
+        elif not got_worse and queue.pool.gate is not None:
+            self.wake(queue.pool.gate)
 
     def _pass_on(self, queue: LaneQueue) -> None:
-        gate, queue.woken_by = queue.woken_by, None
+        """What was woken as the best of its gate may not be it any more: wake the next one too."""
+        gate = queue.woken_by
         if gate is not None:
+            self._is_woken_by(queue, None)
             self.wake(gate)
 
-    def _counted(self, queue: LaneQueue, change: int) -> None:
-        if queue.lane.type in self._handled:
-            self.startable += change
+    def _account_changed(self, share: Share) -> None:
+        pools = self._pools.get(share)
+        if pools is None:
+            return
+        for pool in list(pools):
+            if pool.has(share):
+                pool.note(share)
+            else:
+                del pools[pool]
+
+    def _count(self, queue: LaneQueue, change: int) -> None:
+        kind = queue.lane.kind
+        if kind.is_handled:
+            self.count += change
+            place = (kind.domain, queue.lane.group)
+            left = self._startable[place] + change
+            if left:
+                self._startable[place] = left
+            else:
+                del self._startable[place]
 
     def _note(self, queue: LaneQueue, priority: int) -> None:
         """Note a level that runs short; forget one that is empty, and a lane without levels."""
         level = queue.levels[priority]
         if level.is_short:
-            if queue.lane.type in self._handled:
+            if queue.lane.kind.is_handled:
                 self._short[queue, priority] = None
         elif not level.window and level.tail is None:
             del queue.levels[priority]
             if not queue.levels:
-                del self._lanes[queue.lane.type, queue.lane.group]
+                self._leave(queue)
+                lane = queue.lane
+                del self._lanes[lane.kind.type, lane.group, self._limits.band(priority)]
+                self._urgent.pop(queue, None)
+
+    def _leave(self, queue: LaneQueue) -> None:
+        """A lane gives up its place in the account of its group."""
+        share = queue.share
+        self._is_woken_by(queue, None)
+        share.lanes -= 1
+        share.competing -= queue.competes
+        queue.competes = False
+        if not share.lanes:
+            self._pools.pop(share, None)

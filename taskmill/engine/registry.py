@@ -12,7 +12,7 @@ from taskmill.define.domain import Domain, by_type
 from taskmill.define.task import DomainKey, Handler, Task
 from taskmill.model.errors import ConfigurationError, MissingStateError, UnknownDomainError
 from taskmill.model.options import TaskOptions
-from taskmill.rules.gates import Lane
+from taskmill.rules.limits import Kind
 from taskmill.rules.options import TypeDefaults, type_defaults
 
 S = TypeVar("S")
@@ -55,9 +55,6 @@ class Registry:
                 )
             self.domains[domain.name] = domain
             self._register(domain, defaults)
-        self.handled = frozenset(
-            name for name, known in self._types.items() if known.handler is not None
-        )
 
     def _register(self, domain: Domain[Any], defaults: TaskOptions) -> None:
         handlers = {handler.task: handler for handler in domain.handlers}
@@ -125,12 +122,15 @@ class Registry:
             "nor Scheduler(..., state=[...]) has one"
         )
 
-    def lane(self, task_type: str, group: str | None) -> Lane:
-        """The lane of the tasks of this type in this group."""
-        known = self._types.get(task_type)
-        return Lane(
-            type=task_type,
-            group=group,
-            domain=task_type.partition("::")[0] if known is None else known.domain,
-            executor=INLINE if known is None else known.executor,
-        )
+    def kinds(self) -> dict[str, Kind]:
+        """What the limits look at in each type."""
+        return {
+            name: Kind(
+                type=name,
+                domain=known.domain,
+                executor=known.executor,
+                io=known.task.task_options.get("io"),
+                is_handled=known.handler is not None,
+            )
+            for name, known in self._types.items()
+        }

@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 
 import anyio
+import attrs
 from anyio.abc import TaskGroup
 
 from taskmill.engine.announce import end_of_run, header_of, load_of
@@ -26,7 +27,8 @@ from taskmill.model.events import Dispatched, StopOverdue, Unblocked
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
-from taskmill.rules.gates import Lane
+from taskmill.rules.limits import Limits
+from taskmill.rules.plan import Start
 from taskmill.rules.settle import Halted, Raised, settle
 
 log = logging.getLogger("taskmill.running")
@@ -39,6 +41,7 @@ class Running:
         self,
         *,
         registry: Registry,
+        limits: Limits,
         executors: Mapping[str, Executor],
         hub: Hub,
         endings: Endings,
@@ -46,6 +49,7 @@ class Running:
         rng: Random,
     ) -> None:
         self._registry = registry
+        self._limits = limits
         self._executors = executors
         self._hub = hub
         self._endings = endings
@@ -72,27 +76,48 @@ class Running:
         """The tasks whose handlers run now."""
         return [attempt.record for attempt in self._attempts.values()]
 
-    def start(self, record: TaskRecord, lane: Lane) -> None:
+    def start(self, record: TaskRecord, start: Start) -> None:
         """Run a task whose claim has committed."""
+        if start.effective != record.priority:
+            record = attrs.evolve(record, effective_priority=start.effective)
         registration = self._registry.find(record.type)
         if registration is None:
             raise LookupError(f"{record.type!r} was started and has no handler here")
-        attempt = Attempt(self._surroundings, record, registration, lane)
+        attempt = Attempt(self._surroundings, record, registration, start)
         self._attempts[record.id] = attempt
-        if self._halting:
-            self._finish(attempt, settle(record, Halted(StopCause.SHUTDOWN), now_ms=self._now_ms()))
+        too_late = self._cause_to_stop(record)
+        if too_late is not None:
+            attempt.stop(too_late)
+            self._finish(attempt, settle(record, Halted(too_late), now_ms=self._now_ms()))
             return
+        start.can_be_preempted = (
+            attempt.options.preemptible and record.preemptions < self._limits.max_preemptions
+        )
         load = load_of(self._registry, record)
         self._hub.publish(lambda: Dispatched(header=header_of(record), load=load, run=record.run))
         self._handlers.start_soon(self._run, attempt)
         if attempt.options.timeout is not None:
             self._handlers.start_soon(self._time_out, attempt, attempt.options.timeout)
 
-    def cancel(self, task: TaskId) -> None:
-        """Stop a running task whose cancellation is on record."""
+    def _cause_to_stop(self, record: TaskRecord) -> StopCause | None:
+        """Why a task is not to run after all, though its claim has committed."""
+        if self._halting:
+            return StopCause.SHUTDOWN
+        if self._limits.pauses.holds(record.domain, record.group):
+            return StopCause.PAUSED
+        return None
+
+    def stop(self, task: TaskId, cause: StopCause) -> None:
+        """Tell a running task to stop."""
         attempt = self._attempts.get(task)
         if attempt is not None:
-            self._stop(attempt, StopCause.CANCELLED)
+            self._stop(attempt, cause)
+
+    def stop_where(self, is_meant: Callable[[TaskRecord], bool], cause: StopCause) -> None:
+        """Tell the running tasks to stop that are meant."""
+        for attempt in list(self._attempts.values()):
+            if is_meant(attempt.record):
+                self._stop(attempt, cause)
 
     def halt(self) -> None:
         """Stop everything that runs, and everything that would still start."""
@@ -109,7 +134,7 @@ class Running:
     # --- one attempt ---
 
     async def _run(self, attempt: Attempt) -> None:
-        executor = self._executors[attempt.lane.executor]
+        executor = self._executors[attempt.start.lane.kind.executor]
         result = await attempt.run(executor, self._rng.random)
         self._finish(attempt, settle(attempt.record, result, now_ms=self._now_ms()))
 
@@ -131,6 +156,7 @@ class Running:
             await attempt.ended()
         if attempt.has_ended:
             return
+        self._dispatcher.is_overdue(attempt.start)
         record = attempt.record
         log.warning(
             "task %d (%s) was told to stop %s ago and has not; it keeps its slot",
@@ -147,7 +173,7 @@ class Running:
         attempt.end()
         del self._attempts[attempt.record.id]
         self._writer.send(settlement, partial(self._settled, attempt, settlement))
-        self._dispatcher.release(attempt.lane)
+        self._dispatcher.release(attempt.start, is_whole=attempt.cause is None)
 
     # --- what came of it ---
 
@@ -192,7 +218,11 @@ class Running:
         load: Callable[[], object] = (
             load_of(self._registry, record) if attempt.task is None else lambda: attempt.task
         )
-        self._hub.publish(lambda: end_of_run(record, load, settlement, status, attempt.result))
+        self._hub.publish(
+            lambda: end_of_run(
+                record, load, settlement, status, result=attempt.result, cause=attempt.cause
+            )
+        )
 
     def _unstorable(self, attempt: Attempt, settlement: Settlement, error: StoreError) -> None:
         """The database refused this one settlement: the task fails, and says why."""

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 import attrs
 
 from taskmill.model.outcomes import SubmitOutcome
+from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 
@@ -23,6 +24,8 @@ class StopCause(enum.Enum):
     CANCELLED = "cancelled"
     TIMEOUT = "timeout"
     SHUTDOWN = "shutdown"
+    PAUSED = "paused"
+    PREEMPTED = "preempted"
 
 
 class Ready(NamedTuple):
@@ -96,6 +99,7 @@ class Settlement:
     result: str | None = None
     reason: str | None = None
     error: ErrorRecord | None = None
+    preempted: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +137,26 @@ class Refill:
     limit: int
 
 
-Change: TypeAlias = Submit | Claim | Settlement | CancelTask | Promote | Refill
+@attrs.frozen(kw_only=True)
+class Pause:
+    """Hold a scope, or move the deadline of a pause that holds. Effect: its `PauseRecord`."""
+
+    scope: PauseScope
+    name: str
+    now_ms: int
+    until_ms: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Resume:
+    """Hold a scope no longer. Effect: the `PauseRecord` that ended, or None if it was not held."""
+
+    scope: PauseScope
+    name: str
+    now_ms: int
+
+
+Change: TypeAlias = Submit | Claim | Settlement | CancelTask | Promote | Refill | Pause | Resume
 
 
 # --- effects -------------------------------------------------------------------------------------
@@ -225,6 +248,7 @@ Effect: TypeAlias = (
     | Unchanged
     | Promoted
     | Refilled
+    | PauseRecord
     | None
 )
 
@@ -253,3 +277,5 @@ class Opening:
     """Tasks waiting for their next attempt."""
     recovered: int
     """Runs that a crash had interrupted."""
+    pauses: tuple[PauseRecord, ...] = ()
+    """What is paused, and the closed pauses that a task waited through."""

@@ -9,7 +9,9 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import attrs
 
+from taskmill.model.pauses import PauseScope
 from taskmill.model.record import ErrorRecord, TaskId
+from taskmill.model.sharing import GroupPolicy
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -19,6 +21,7 @@ class InterruptCause(enum.Enum):
     """Why a run was stopped without counting as an attempt."""
 
     SHUTDOWN = "shutdown"
+    PAUSED = "paused"
 
 
 @attrs.frozen(kw_only=True)
@@ -123,6 +126,11 @@ class Interrupted(About[T]):
 
 
 @attrs.frozen(kw_only=True)
+class Preempted(About[T]):
+    """A run made room for a more urgent task; it is back in the queue and its attempt refunded."""
+
+
+@attrs.frozen(kw_only=True)
 class Unblocked(About[T]):
     """What the task was waiting for has ended; it is ready to run."""
 
@@ -132,6 +140,46 @@ class StopOverdue(About[T]):
     """A handler was told to stop and has not; it keeps its slot."""
 
     grace: timedelta
+
+
+@attrs.frozen(kw_only=True)
+class Paused:
+    """The scheduler, a domain or a group starts nothing until it is resumed."""
+
+    scope: PauseScope
+    name: str
+    """The domain or the group; empty for the scheduler."""
+    until: datetime | None = None
+    """When it resumes by itself."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The event as JSON-ready values."""
+        return _to_dict(self)
+
+
+@attrs.frozen(kw_only=True)
+class Resumed:
+    """A pause has ended."""
+
+    scope: PauseScope
+    name: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The event as JSON-ready values."""
+        return _to_dict(self)
+
+
+@attrs.frozen(kw_only=True)
+class GroupChanged:
+    """Another policy holds for a group."""
+
+    group: str
+    before: GroupPolicy
+    after: GroupPolicy
+
+    def to_dict(self) -> dict[str, object]:
+        """The event as JSON-ready values."""
+        return _to_dict(self)
 
 
 @attrs.frozen
@@ -154,13 +202,16 @@ TaskEvent: TypeAlias = (
     | DeadLettered[T]
     | Cancelled[T]
     | Interrupted[T]
+    | Preempted[T]
     | Unblocked[T]
     | StopOverdue[T]
 )
 """An event about a task of type T with result type R."""
 
 AnyTaskEvent: TypeAlias = TaskEvent[Any, Any]
-Event: TypeAlias = AnyTaskEvent | Lagged
+ScopeEvent: TypeAlias = Paused | Resumed | GroupChanged
+"""An event about no task in particular."""
+Event: TypeAlias = AnyTaskEvent | ScopeEvent | Lagged
 
 
 def _to_dict(event: object) -> dict[str, object]:

@@ -27,13 +27,15 @@ def check_options(layer: Mapping[str, object], known: Container[str], owner: str
             names = ", ".join(sorted(cast("Mapping[str, object]", known)))  # annotations: a dict
             raise ConfigurationError(f"{owner}: unknown option {name}; there is {names}")
         if name in _NUMBERS:
-            _check_number(value, _NUMBERS[name], f"{owner}: {name}")
+            check_whole(value, 0, _NUMBERS[name], f"{owner}: {name}")
         elif value is not None and name in _TEXTS:
             check_text(value, f"{owner}: {name}")
         elif name in _LENGTHS and not (value is None and name == "timeout"):
             check_length(value, f"{owner}: {name}")
             if name == "timeout" and not value:
                 raise ConfigurationError(f"{owner}: timeout is more than zero, or None for none")
+        elif name == "preemptible" and not isinstance(value, bool):
+            raise ConfigurationError(f"{owner}: preemptible is True or False, not {value!r}")
 
 
 def check_length(value: object, what: str) -> None:
@@ -70,9 +72,10 @@ def check_cap(cap: int | None, what: str) -> None:
         raise ConfigurationError(f"{what} must be 1 or more, or None for no cap; got {cap!r}")
 
 
-def _check_number(value: object, most: int, what: str) -> None:
-    if not isinstance(value, int) or not 0 <= value <= most:
-        raise ConfigurationError(f"{what} is a whole number from 0 to {most}, not {value!r}")
+def check_whole(value: object, least: int, most: int, what: str) -> None:
+    """Raise ConfigurationError for what is no whole number in this range."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ConfigurationError(f"{what} is a whole number from {least} to {most}, not {value!r}")
 
 
 def _fits(text: object, limit: int) -> bool:

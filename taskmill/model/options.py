@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from taskmill.model.policies import RetryPolicy
 from taskmill.model.record import TaskId
+from taskmill.model.sharing import IoBudget
 from taskmill.model.status import TaskStatus
 
 if TYPE_CHECKING:
@@ -32,8 +33,17 @@ class TaskOptions(TypedDict, total=False):
     """Merged with the tags of the layers further out; None drops those."""
     stop_grace: timedelta
     """How long a stopped handler may take before it is reported as overdue."""
+    preemptible: bool
+    """Whether a run may be stopped to make room for something more urgent (default: yes)."""
     requeue: bool
     """Whether a submit for work that is running right now makes a follow-up (default: yes)."""
+
+
+class ClassOptions(TaskOptions, total=False):
+    """Options of a class: those of every layer, and what all tasks of a type have in common."""
+
+    io: IoBudget
+    """What a task is expected to move while it runs, in bytes per second."""
 
 
 class SubmitOptions(TaskOptions, total=False):

@@ -1,4 +1,4 @@
-"""How work may run: priorities, caps, retries and shutdown, as values that check themselves."""
+"""How work runs: priorities, retries and shutdown, as values that check themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from taskmill.model.errors import ConfigurationError
-from taskmill.model.limits import check_cap, check_length
+from taskmill.model.limits import check_length
 
 
 class Priority(enum.IntEnum):
@@ -141,16 +141,6 @@ class RetryPolicy:
             retry_on=retry_on,
             dead_letter=dead_letter,
         )
-
-
-@attrs.frozen(kw_only=True)
-class GroupPolicy:
-    """What a group of tasks may use. ``max_concurrency=None`` means no cap of its own."""
-
-    max_concurrency: int | None = None
-
-    def __attrs_post_init__(self) -> None:
-        check_cap(self.max_concurrency, "a group's max_concurrency")
 
 
 @attrs.frozen

@@ -65,6 +65,12 @@ class TaskRecord:
     """Oldest first, the last ten."""
     reason: str | None
     """Why the task ended the way it did, where it did not complete."""
+    preemptions: int = 0
+    """How often it gave its slot to something more urgent."""
+    effective_priority: int = attrs.field(
+        default=attrs.Factory(lambda record: record.priority, takes_self=True)
+    )
+    """The priority by which it was last ordered: better than its own once it has aged."""
 
     @property
     def last_error(self) -> ErrorRecord | None:

@@ -41,7 +41,7 @@ TERMINAL = frozenset(
         _S.DEPENDENCY_FAILED,
     }
 )
-ACTIVE = frozenset({_S.PENDING, _S.BLOCKED, _S.RUNNING, _S.WAITING})
+ACTIVE = frozenset({_S.PENDING, _S.PAUSED, _S.BLOCKED, _S.RUNNING, _S.WAITING})
 
 TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = MappingProxyType(
     {

@@ -1,128 +1,103 @@
-"""What stands between a lane and a slot: the gates, and what is counted against them."""
+"""What stands between a task and a slot: the gates, each open or closed for all behind it."""
 
 from __future__ import annotations
 
 import enum
-from collections import Counter
-from collections.abc import Mapping
-from typing import assert_never
-
-import attrs
-
-from taskmill.model.policies import GroupPolicy
+from collections.abc import Callable
+from typing import Protocol
 
 
 class GateKind(enum.Enum):
-    """The gates, in the order in which they are asked."""
+    """The gates, in the order in which they are asked and explained."""
 
     HANDLER = "handler"
+    SCHEDULER_PAUSE = "scheduler_pause"
+    DOMAIN_PAUSE = "domain_pause"
+    GROUP_PAUSE = "group_pause"
     EXECUTOR = "executor"
+    GLOBAL = "global"
     DOMAIN = "domain"
     GROUP = "group"
+    PRESSURE = "pressure"
+    IO = "io"
+    TYPE_RATE = "type_rate"
+    GROUP_RATE = "group_rate"
 
 
-@attrs.frozen(cache_hash=True)
-class Gate:
-    """One gate: of its kind, the one with this name."""
+class Gate(Protocol):
+    """One gate. Tasks that start `enter` it, and `leave` it when they have really stopped."""
 
-    kind: GateKind
-    name: str
+    @property
+    def kind(self) -> GateKind: ...
+    @property
+    def name(self) -> str:
+        """What it is the gate of: a domain, a group, an executor, a type; or empty."""
+        ...
 
+    def is_open(self, now_ns: int) -> bool:
+        """Whether one more task may start behind it at this time of the monotonic clock."""
+        ...
 
-@attrs.frozen(cache_hash=True)
-class Lane:
-    """What tasks have in common that the gates look at: an open gate is open for all of them."""
+    def enter(self, now_ns: int) -> None:
+        """A task starts."""
+        ...
 
-    type: str
-    group: str | None
-    domain: str
-    executor: str
-    gates: tuple[Gate, ...] = attrs.field(
-        default=attrs.Factory(lambda lane: _gates_of(lane), takes_self=True),
-        init=False,
-        eq=False,
-        repr=False,
-    )
-    """The gates it has to pass, in order."""
+    def leave(self) -> None:
+        """A task that entered has stopped."""
+        ...
 
 
-def _gates_of(lane: Lane) -> tuple[Gate, ...]:
-    always = (
-        Gate(GateKind.HANDLER, lane.type),
-        Gate(GateKind.EXECUTOR, lane.executor),
-        Gate(GateKind.DOMAIN, lane.domain),
-    )
-    return always if lane.group is None else (*always, Gate(GateKind.GROUP, lane.group))
+class Slots:
+    """A cap: at most so many tasks at once. None is no cap."""
+
+    __slots__ = ("__weakref__", "cap", "held", "kind", "name")
+
+    def __init__(self, kind: GateKind, name: str, cap: int | None) -> None:
+        self.kind = kind
+        self.name = name
+        self.cap = cap
+        self.held = 0
+
+    def __repr__(self) -> str:
+        return f"Slots({self.kind.value} {self.name!r}: {self.held} of {self.cap})"
+
+    @property
+    def room(self) -> int | None:
+        """How many more may start; None for any number. Below zero after the cap was lowered."""
+        return None if self.cap is None else self.cap - self.held
+
+    def is_open(self, now_ns: int) -> bool:  # noqa: ARG002 - other gates ask the time
+        """Whether a slot is free."""
+        return self.cap is None or self.held < self.cap
+
+    def enter(self, now_ns: int) -> None:  # noqa: ARG002 - as above
+        """Take a slot."""
+        self.held += 1
+
+    def leave(self) -> None:
+        """Give a slot back."""
+        self.held -= 1
 
 
-@attrs.define(kw_only=True)
-class Limits:
-    """The limits in force; changing one holds from the next decision."""
+class Flag:
+    """A gate that somebody closes and opens: a pause, or a handler that is not there."""
 
-    max_concurrency: int
-    handled: frozenset[str]
-    """Task types that have a handler here."""
-    executors: dict[str, int | None] = attrs.field(factory=dict[str, "int | None"])
-    domains: dict[str, int | None] = attrs.field(factory=dict[str, "int | None"])
-    groups: dict[str, GroupPolicy] = attrs.field(factory=dict[str, GroupPolicy])
-    group_default: GroupPolicy = attrs.field(factory=GroupPolicy)
+    __slots__ = ("__weakref__", "_is_open", "kind", "name")
 
-    def cap(self, gate: Gate) -> int | None:
-        """How many tasks may run behind ``gate`` at once; None for any number."""
-        match gate.kind:
-            case GateKind.HANDLER:
-                return None if gate.name in self.handled else 0
-            case GateKind.EXECUTOR:
-                return self.executors.get(gate.name)
-            case GateKind.DOMAIN:
-                return self.domains.get(gate.name)
-            case GateKind.GROUP:
-                return self.groups.get(gate.name, self.group_default).max_concurrency
-            case _:
-                assert_never(gate.kind)
+    def __init__(self, kind: GateKind, name: str, is_open: Callable[[], bool]) -> None:
+        self.kind = kind
+        self.name = name
+        self._is_open = is_open
 
+    def __repr__(self) -> str:
+        return f"Flag({self.kind.value} {self.name!r}: {'open' if self._is_open() else 'closed'})"
 
-class Tally:
-    """How many tasks hold a slot now, in all and behind each gate."""
+    def is_open(self, now_ns: int) -> bool:  # noqa: ARG002 - other gates ask the time
+        """Whether it is open now."""
+        return self._is_open()
 
-    def __init__(self) -> None:
-        self.total = 0
-        self._behind: Counter[Gate] = Counter()
+    def enter(self, now_ns: int) -> None:
+        """Nothing is counted here."""
 
-    def add(self, lane: Lane) -> None:
-        """A task of ``lane`` takes a slot."""
-        self.total += 1
-        for gate in lane.gates:
-            self._behind[gate] += 1
-
-    def remove(self, lane: Lane) -> None:
-        """A task of ``lane`` gives its slot back."""
-        self.total -= 1
-        for gate in lane.gates:
-            left = self._behind[gate] - 1
-            if left:
-                self._behind[gate] = left
-            else:
-                del self._behind[gate]
-
-    def behind(self, gate: Gate) -> int:
-        """How many running tasks count against ``gate``."""
-        return self._behind[gate]
-
-    def counts(self) -> Mapping[Gate, int]:
-        """Every gate that something runs behind."""
-        return self._behind
-
-
-def has_room(gate: Gate, tally: Tally, limits: Limits) -> bool:
-    """Whether one more task may run behind ``gate``."""
-    cap = limits.cap(gate)
-    return cap is None or tally.behind(gate) < cap
-
-
-def first_closed(lane: Lane, tally: Tally, limits: Limits) -> Gate | None:
-    """The first gate that holds ``lane``; None when only the global cap could."""
-    for gate in lane.gates:
-        if not has_room(gate, tally, limits):
-            return gate
-    return None
+    def leave(self) -> None:
+        """Nothing is counted here."""

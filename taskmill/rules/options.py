@@ -26,10 +26,11 @@ BUILT_IN: TaskOptions = {
     "retry": RetryPolicy(),
     "stop_grace": timedelta(seconds=30),
     "requeue": True,
+    "preemptible": True,
 }
 
 _MICROSECOND = timedelta(microseconds=1)
-_ATTEMPT_KEYS = ("timeout", "retry", "stop_grace")
+_ATTEMPT_KEYS = ("timeout", "retry", "stop_grace", "preemptible")
 
 
 @attrs.frozen(kw_only=True)
@@ -40,6 +41,7 @@ class AttemptOptions:
     retry: RetryPolicy
     max_retries: int
     stop_grace: timedelta
+    preemptible: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -82,6 +84,7 @@ def type_defaults(task: TaskOptions, domain: TaskOptions, scheduler: TaskOptions
         retry=options.get("retry", RetryPolicy()),
         max_retries=_max_retries(task, domain, scheduler, BUILT_IN),
         stop_grace=options.get("stop_grace", timedelta(seconds=30)),
+        preemptible=options.get("preemptible", True),
     )
     return TypeDefaults(options=options, tags=tags, attempt=attempt)
 
@@ -167,6 +170,7 @@ def attempt_options(
         stop_grace=timedelta(microseconds=own["stop_grace"])
         if "stop_grace" in own
         else options.stop_grace,
+        preemptible=own.get("preemptible", options.preemptible),
     )
 
 
@@ -190,12 +194,18 @@ def _stored(call: SubmitOptions) -> str | None:
     for key in _ATTEMPT_KEYS:
         if key in call:
             value: object = call[key]  # type: ignore[literal-required] # the keys are literals above
-            own[key] = _retry_to(value) if isinstance(value, RetryPolicy) else _to_us(value)
+            own[key] = _to_json(value)
     return json.dumps(own) if own else None
 
 
-def _to_us(value: object) -> int | None:
-    return value // _MICROSECOND if isinstance(value, timedelta) else None
+def _to_json(value: object) -> object:
+    match value:
+        case RetryPolicy():
+            return _retry_to(value)
+        case timedelta():
+            return value // _MICROSECOND
+        case _:
+            return value
 
 
 def _from_us(stored: int | None) -> timedelta | None:
@@ -211,8 +221,8 @@ def _retry_to(policy: RetryPolicy) -> dict[str, object]:
     return {
         "max_retries": policy.max_retries,
         "backoff": policy.backoff.value,
-        "base": _to_us(policy.base),
-        "max_delay": _to_us(policy.max_delay),
+        "base": policy.base // _MICROSECOND,
+        "max_delay": policy.max_delay // _MICROSECOND,
         "multiplier": policy.multiplier,
         "jitter": policy.jitter.value,
         "dead_letter": policy.dead_letter,

@@ -4,8 +4,32 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import attrs
+
 from taskmill.model.changes import Ready
-from taskmill.rules.gates import Gate, Lane, Limits, Tally, first_closed, has_room
+from taskmill.rules.gates import Gate, Slots
+from taskmill.rules.limits import Lane
+from taskmill.rules.shares import Share
+
+
+@attrs.define(eq=False)
+class Start:
+    """A task that takes a slot now and holds it until it has really stopped."""
+
+    lane: Lane
+    ready: Ready
+    effective: int
+    """Its effective priority at this moment."""
+    at_ns: int
+    """When, on the monotonic clock."""
+    share: Share | None = None
+    """The account that pays for the slot; None while shares are off."""
+    can_be_preempted: bool = False
+    """Whether its handler runs, and may be stopped for something more urgent."""
+    is_stopping: bool = False
+    """Whether it was told to stop: its slot is promised."""
+    is_overdue: bool = False
+    """Whether it was told to and has not stopped in time: its slot is not to be counted on."""
 
 
 class Queue(Protocol):
@@ -15,8 +39,8 @@ class Queue(Protocol):
         """The open lane whose head goes first; None when no lane is open."""
         ...
 
-    def take(self) -> Ready:
-        """Take the head of the best lane out of the queue."""
+    def take(self, now_ns: int) -> Start:
+        """Take the head of the best lane out of the queue, to its group's account."""
         ...
 
     def park(self, gate: Gate) -> None:
@@ -28,29 +52,31 @@ class Queue(Protocol):
         ...
 
     def wake(self, gate: Gate) -> None:
-        """Open the best lane that is parked at ``gate``, if there is one."""
+        """Open the best lane that is parked at ``gate``, if there is one and the gate is open."""
         ...
 
 
-def plan(queue: Queue, tally: Tally, limits: Limits) -> list[tuple[Lane, Ready]]:
-    """Take out of ``queue`` what may start now, and count it in ``tally``.
+def plan(queue: Queue, slots: Slots, now_ns: int) -> list[Start]:
+    """Take out of ``queue`` what may start now, and have it enter its gates.
 
     Maximal: when it returns, either every slot is taken or every lane is empty or parked at a
     closed gate. A lane that is held never holds another. What starts is counted at once, so no
     slot is given twice. Each step costs O(log lanes).
     """
-    starts: list[tuple[Lane, Ready]] = []
-    while tally.total < limits.max_concurrency:
+    starts: list[Start] = []
+    while slots.is_open(now_ns):
         lane = queue.best()
         if lane is None:
             break
         woken_by = queue.woken_by()
-        closed = first_closed(lane, tally, limits)
+        closed = lane.first_closed(now_ns)
         if closed is None:
-            starts.append((lane, queue.take()))
-            tally.add(lane)
+            starts.append(queue.take(now_ns))
+            slots.enter(now_ns)
+            for gate in lane.gates:
+                gate.enter(now_ns)
         else:
             queue.park(closed)
-        if woken_by is not None and has_room(woken_by, tally, limits):
+        if woken_by is not None:
             queue.wake(woken_by)
     return starts

@@ -58,13 +58,14 @@ def _halted(record: TaskRecord, cause: StopCause, now_ms: int) -> Settlement:
     match cause:
         case StopCause.CANCELLED:
             return _ended(record, now_ms, TaskStatus.CANCELLED, reason="cancelled while running")
-        case StopCause.SHUTDOWN:
+        case StopCause.SHUTDOWN | StopCause.PAUSED | StopCause.PREEMPTED:
             return Settlement(
                 id=record.id,
                 run=record.run,
                 now_ms=now_ms,
                 status=TaskStatus.PENDING,
                 attempt=record.attempt - 1,
+                preempted=cause is StopCause.PREEMPTED,
             )
         case StopCause.TIMEOUT:
             raise ValueError("a timeout is settled as the TimeoutError that it raises")

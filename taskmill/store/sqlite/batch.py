@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, assert_never
 
+import attrs
+
 from taskmill.model.changes import (
     CancelTask,
     Change,
     Claim,
     Effect,
     NewTask,
+    Pause,
     Placed,
     Promote,
     Promoted,
@@ -21,10 +24,12 @@ from taskmill.model.changes import (
     Refill,
     Refilled,
     Refused,
+    Resume,
     Settlement,
     Submit,
 )
 from taskmill.model.errors import StoreError
+from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.rules.dedup import inserted, place
@@ -44,7 +49,13 @@ from taskmill.rules.steps import (
     Step,
     Upgrade,
 )
-from taskmill.store.sqlite.rows import error_values, insert_values, record_of, settle_values
+from taskmill.store.sqlite.rows import (
+    error_values,
+    insert_values,
+    pause_of,
+    record_of,
+    settle_values,
+)
 from taskmill.store.sqlite.statements import SQL
 
 E = TypeVar("E")
@@ -122,6 +133,8 @@ def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:
             return _promote(db, change)
         case CancelTask():
             return run_rule(db, cancel(change))
+        case Pause() | Resume():
+            return _hold(db, change)
         case _:
             assert_never(change)
 
@@ -197,6 +210,13 @@ def _promote(db: sqlite3.Connection, change: Promote) -> Promoted:
         retries=sum(1 for row in rows if row[5] > 0),
         next_due_ms=db.execute(SQL["next_due"]).fetchone()[0],
     )
+
+
+def _hold(db: sqlite3.Connection, change: Pause | Resume) -> PauseRecord | None:
+    values = attrs.asdict(change)
+    statement = "pause" if isinstance(change, Pause) else "resume"
+    rows = db.execute(SQL[statement], {**values, "scope": change.scope.value}).fetchall()
+    return pause_of(rows[0]) if rows else None
 
 
 def run_rule(db: sqlite3.Connection, rule: Rule[E]) -> E:

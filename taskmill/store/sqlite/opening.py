@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 from taskmill.model.changes import LevelCount, Opening
 from taskmill.model.errors import StoreError
+from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId
 from taskmill.rules.steps import ReleaseFollowUp
 from taskmill.store.sqlite.batch import carry_out
+from taskmill.store.sqlite.rows import pause_of
 from taskmill.store.sqlite.statements import MIGRATIONS, SQL
 
 
@@ -80,12 +82,20 @@ def take_over(db: sqlite3.Connection, *, now_ms: int, holder: dict[str, object])
             next_due_ms=db.execute(SQL["next_due"]).fetchone()[0],
             retries=db.execute(SQL["retries"]).fetchone()[0],
             recovered=recovered,
+            pauses=_pauses(db, now_ms),
         )
         db.execute("COMMIT")
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
     return opening
+
+
+def _pauses(db: sqlite3.Connection, now_ms: int) -> tuple[PauseRecord, ...]:
+    db.execute(SQL["end_due_pauses"], {"now_ms": now_ms})
+    if db.execute(SQL["has_old_pauses"]).fetchone() is not None:
+        db.execute(SQL["forget_pauses"])
+    return tuple(pause_of(row) for row in db.execute(SQL["pauses"]))
 
 
 def holder_of(db: sqlite3.Connection) -> dict[str, object]:

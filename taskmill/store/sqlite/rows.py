@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from taskmill.model.changes import NewTask, Settlement
+from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import EPOCH, MILLISECOND, from_ms, to_ms
@@ -28,6 +29,7 @@ def record_of(row: Sequence[Any], errors: Sequence[Sequence[Any]] = ()) -> TaskR
     (
         task, kind, domain, payload, key, label, tags, group, status, priority, attempt, run,
         retries, options, created, ready, due, run_at, started, finished, parent, result, reason,
+        preemptions,
     ) = row  # fmt: skip
     return TaskRecord(
         id=task,
@@ -53,6 +55,7 @@ def record_of(row: Sequence[Any], errors: Sequence[Sequence[Any]] = ()) -> TaskR
         parent=parent,
         result=result,
         reason=reason,
+        preemptions=preemptions,
         errors=tuple(_error_of(error) for error in errors),
     )
 
@@ -99,6 +102,7 @@ def settle_values(settlement: Settlement) -> dict[str, object]:
         "now_ms": settlement.now_ms,
         "result": settlement.result,
         "reason": settlement.reason,
+        "preempted": int(settlement.preempted),
     }
 
 
@@ -117,10 +121,16 @@ def error_values(settlement: Settlement, error: ErrorRecord) -> dict[str, object
 def selection_values(selection: Selection) -> dict[str, object]:
     """The values of a statement that takes a selection."""
     before, after = selection.created_before, selection.created_after
+    statuses = selection.statuses
+    is_paused = TaskStatus.PAUSED in statuses
+    both = is_paused and TaskStatus.PENDING in statuses
+    if is_paused:
+        statuses |= {TaskStatus.PENDING}
     return {
+        "is_paused": None if both else int(is_paused),
         "domain": selection.domain,
         "types": _json(selection.types),
-        "statuses": _json({status.value for status in selection.statuses}),
+        "statuses": _json({status.value for status in statuses}),
         "ids": _json(selection.ids),
         "any_group": int(selection.any_group),
         "group": selection.group,
@@ -129,6 +139,18 @@ def selection_values(selection: Selection) -> dict[str, object]:
         "created_before_ms": None if before is None else -(-(before - EPOCH) // MILLISECOND),
         "created_after_ms": None if after is None else to_ms(after),
     }
+
+
+def pause_of(row: Sequence[Any]) -> PauseRecord:
+    """The record of a row of the pauses."""
+    scope, name, since_ms, until_ms, ended_ms = row
+    return PauseRecord(
+        scope=PauseScope(scope),
+        name=name,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        ended_ms=ended_ms,
+    )
 
 
 def _json(values: frozenset[str] | frozenset[TaskId] | set[str] | None) -> str | None:

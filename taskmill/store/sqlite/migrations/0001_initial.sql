@@ -34,6 +34,7 @@ CREATE TABLE taskmill_tasks (
     result         TEXT,
     reason         TEXT,
     stop_cause     TEXT    CHECK (stop_cause = 'cancelled'),
+    preemptions    INTEGER NOT NULL DEFAULT 0 CHECK (preemptions BETWEEN 0 AND run),
     CHECK (CASE status
         WHEN 'pending' THEN
             is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL AND reason IS NULL
@@ -111,3 +112,16 @@ CREATE TABLE taskmill_errors (
     traceback TEXT    NOT NULL,
     PRIMARY KEY (task, run)
 ) STRICT, WITHOUT ROWID;
+
+-- What is paused, and what was while tasks waited: their age does not count that time.
+CREATE TABLE taskmill_pauses (
+    scope    TEXT    NOT NULL CHECK (scope IN ('scheduler', 'domain', 'group')),
+    name     TEXT    NOT NULL CHECK ((name = '') = (scope = 'scheduler')),
+    since_ms INTEGER NOT NULL,
+    until_ms INTEGER,
+    ended_ms INTEGER CHECK (ended_ms >= since_ms)
+) STRICT;
+
+CREATE UNIQUE INDEX taskmill_held
+    ON taskmill_pauses (scope, name)
+    WHERE ended_ms IS NULL;

@@ -1,5 +1,6 @@
 -- A run has ended; only the run on record can be settled, and only if it was not told to stop.
 UPDATE taskmill_tasks
 SET status = :status, attempt = :attempt, due_at_ms = :due_at_ms, finished_at_ms = :finished_at_ms,
-    result = :result, reason = :reason
+    result = :result, reason = :reason,
+    preemptions = preemptions + :preempted
 WHERE id = :id AND run = :run AND status = 'running' AND stop_cause IS NULL

@@ -1,0 +1,192 @@
+"""Which lane goes first among those that are open, or that wait at one gate."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Generic, TypeVar
+
+from taskmill.engine.lanes import Key, LaneQueue
+from taskmill.rules.gates import Gate
+from taskmill.rules.shares import Share, Shares, Turn
+
+T = TypeVar("T", bound=Hashable)
+
+_SLACK = 64
+
+
+class Heap(Generic[T]):
+    """Items by a key that may have changed since they were pushed.
+
+    `key` says an item's present key, or None for one that does not belong here any more. An item
+    whose key got smaller has to be pushed again; one whose key grew is put right when it is met.
+    """
+
+    __slots__ = ("_entries", "_key", "_limit", "_pushed")
+
+    def __init__(self, key: Callable[[T], Any]) -> None:
+        self._key = key
+        self._entries: list[tuple[Any, int, T]] = []
+        self._pushed = 0
+        self._limit = _SLACK
+
+    def push(self, item: T) -> None:
+        """Enter an item under its present key."""
+        key = self._key(item)
+        if key is None:
+            return
+        self._pushed += 1
+        heapq.heappush(self._entries, (key, self._pushed, item))
+        if len(self._entries) > self._limit:
+            self._compact()
+
+    def peek(self) -> T | None:
+        """The item with the smallest key."""
+        entries = self._entries
+        while entries:
+            stored, pushed, item = entries[0]
+            key = self._key(item)
+            if key == stored:
+                return item
+            if key is None or key < stored:
+                heapq.heappop(entries)
+            else:
+                heapq.heapreplace(entries, (key, pushed, item))
+        return None
+
+    def pop(self) -> None:
+        """Take the item out that `peek` returned."""
+        heapq.heappop(self._entries)
+
+    def items(self) -> Iterable[T]:
+        """Every item that belongs here."""
+        present = {entry[2]: None for entry in self._entries}
+        return [item for item in present if self._key(item) is not None]
+
+    def _compact(self) -> None:
+        """Drop stale and repeated entries, so that the heap stays as small as its items."""
+        entries: list[tuple[Any, int, T]] = []
+        for number, item in enumerate({entry[2]: None for entry in self._entries}):
+            key = self._key(item)
+            if key is not None:
+                entries.append((key, number, item))
+        heapq.heapify(entries)
+        self._entries = entries
+        self._pushed = len(entries)
+        self._limit = _SLACK + 2 * len(entries)
+
+
+class Pool:
+    """A set of lanes with an order: urgent heads, then groups below their minimum, then shares.
+
+    Within a group the best head goes first. With shares off, all lanes are of one group.
+    """
+
+    def __init__(self, shares: Shares, gate: Gate | None = None) -> None:
+        self.gate = gate
+        """Where its lanes are parked; None for the open ones."""
+        self._shares = shares
+        self._lanes: dict[Share, Heap[LaneQueue]] = {}
+        self._urgent: Heap[LaneQueue] = Heap(self._urgent_key)
+        self._needy: Heap[Share] = Heap(self._need_of)
+        self._level: Heap[Share] = Heap(self._turn_of)
+        self._ahead: Heap[Share] = Heap(self._value_of)
+        self._now = 0
+
+    # --- what is in it ---
+
+    def push(self, queue: LaneQueue) -> None:
+        """A lane of this pool has a new key."""
+        lanes = self._lanes.get(queue.share)
+        if lanes is None:
+            lanes = self._lanes[queue.share] = Heap(self._key_of)
+            self.note(queue.share)
+        lanes.push(queue)
+        if queue.is_urgent:
+            self._urgent.push(queue)
+
+    def note(self, share: Share) -> None:
+        """The account of a group has changed."""
+        if self._shares.is_fair and share in self._lanes:
+            if share.min_slots:
+                self._needy.push(share)
+            self._ahead.push(share)
+
+    def lanes(self) -> list[LaneQueue]:
+        """Every lane in it."""
+        return [queue for lanes in self._lanes.values() for queue in lanes.items()]
+
+    def has(self, share: Share) -> bool:
+        """Whether the group may have lanes in it."""
+        return share in self._lanes
+
+    # --- the best ---
+
+    def best(self, now_ns: int, *, raises_floor: bool = False) -> LaneQueue | None:
+        """The lane that goes first. Among the open lanes this raises the floor of the shares."""
+        if not self._shares.is_fair:
+            return self._urgent.peek() or self._first_of_any()
+        self._now = now_ns
+        share = self._next_share(raises_floor=raises_floor)
+        urgent = self._urgent.peek()
+        if urgent is not None:
+            return urgent
+        while (needy := self._needy.peek()) is not None:
+            first = self._first_of(needy)
+            if first is not None:
+                return first
+        return None if share is None else self._lanes[share].peek()
+
+    def _next_share(self, *, raises_floor: bool) -> Share | None:
+        """The group with the smallest value; those at the floor or below it are equal."""
+        shares, now = self._shares, self._now
+        while (share := self._ahead.peek()) is not None:
+            if shares.value(share, now) > shares.floor:
+                break
+            self._ahead.pop()
+            self._level.push(share)
+        while (share := self._level.peek()) is not None:
+            if shares.value(share, now) > shares.floor:
+                self._level.pop()
+                self._ahead.push(share)
+            elif self._first_of(share) is not None:
+                return share
+        while (share := self._ahead.peek()) is not None:
+            if self._first_of(share) is not None:
+                if raises_floor:
+                    shares.raise_floor(shares.value(share, now))
+                return share
+        return None
+
+    def _first_of(self, share: Share) -> LaneQueue | None:
+        """The first lane of a group; one that has none is forgotten."""
+        first = self._lanes[share].peek()
+        if first is None:
+            del self._lanes[share]
+        return first
+
+    def _first_of_any(self) -> LaneQueue | None:
+        for share in list(self._lanes):
+            first = self._first_of(share)
+            if first is not None:
+                return first
+        return None
+
+    # --- the keys of its heaps ---
+
+    def _key_of(self, queue: LaneQueue) -> Key | None:
+        return queue.key if queue.pool is self else None
+
+    def _urgent_key(self, queue: LaneQueue) -> Key | None:
+        return queue.key if queue.pool is self and queue.is_urgent else None
+
+    def _need_of(self, share: Share) -> tuple[float, str] | None:
+        return self._shares.need(share) if share in self._lanes else None
+
+    def _turn_of(self, share: Share) -> Turn | None:
+        return self._shares.order(share) if share in self._lanes else None
+
+    def _value_of(self, share: Share) -> tuple[int, Turn] | None:
+        if share not in self._lanes:
+            return None
+        return self._shares.value(share, self._now), self._shares.order(share)

@@ -1,0 +1,84 @@
+"""How waiting makes a task more urgent, and how long it has waited."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from taskmill.model.sharing import Aging
+from taskmill.model.times import MILLISECOND
+
+Interval: TypeAlias = tuple[int, int]
+"""From (included) and to (excluded), in milliseconds since 1970."""
+
+
+class AgingRule:
+    """`Aging` in milliseconds; ``None`` is a rule by which nothing ages."""
+
+    __slots__ = ("ceiling", "grace", "is_on", "step", "urgent")
+
+    def __init__(self, aging: Aging | None) -> None:
+        self.is_on = aging is not None
+        aging = aging or Aging()
+        self.grace = aging.grace // MILLISECOND
+        self.step = aging.step // MILLISECOND
+        self.ceiling = aging.ceiling
+        self.urgent = aging.urgent if self.is_on else None
+
+    def effective(self, base: int, waited: int) -> int:
+        """The priority after so many milliseconds of waiting; never worse than the base."""
+        if not self.is_on or base <= self.ceiling or waited < self.grace:
+            return base
+        return max(base - (waited - self.grace) // self.step, self.ceiling)
+
+    def next_change(self, base: int, waited: int) -> int | None:
+        """After how many more milliseconds of waiting the effective priority changes next."""
+        if not self.is_on or self.effective(base, waited) <= self.ceiling:
+            return None
+        steps = max(0, waited - self.grace) // self.step
+        return self.grace + (steps + 1) * self.step - waited
+
+
+class AgeClock:
+    """The time that counts as waiting: all but the closed and open pauses it is told of.
+
+    The intervals may overlap; their union counts once.
+    """
+
+    __slots__ = ("_before", "_ends", "_starts")
+
+    def __init__(self, pauses: Iterable[Interval]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._before: list[int] = []
+        """How much was paused before each interval."""
+        total = 0
+        for start, end in sorted(pauses):
+            if self._ends and start <= self._ends[-1]:
+                longer = end - self._ends[-1]
+                if longer > 0:
+                    self._ends[-1] = end
+                    total += longer
+            elif end > start:
+                self._before.append(total)
+                self._starts.append(start)
+                self._ends.append(end)
+                total += end - start
+
+    def waited(self, ready_at: int, now: int) -> int:
+        """For how many milliseconds a task has waited that became ready at ``ready_at``."""
+        return max(
+            0, now - ready_at - max(0, self._paused_until(now) - self._paused_until(ready_at))
+        )
+
+    def _paused_until(self, moment: int) -> int:
+        at = bisect_right(self._starts, moment) - 1
+        if at < 0:
+            return 0
+        return self._before[at] + min(moment, self._ends[at]) - self._starts[at]
+
+
+def without_old(pauses: Sequence[Interval], oldest_ready_at: int) -> list[Interval]:
+    """The intervals that some task can still have waited through."""
+    return [pause for pause in pauses if pause[1] > oldest_ready_at]

@@ -1,0 +1,120 @@
+"""What is paused now, and how much of a task's waiting was under a pause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from taskmill.model.pauses import PauseRecord, PauseScope
+from taskmill.rules.aging import AgeClock, Interval
+
+_NEVER = 2**62
+
+
+class Pauses:
+    """The pauses that hold, by scope and name, and the closed ones that still matter for aging."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[PauseScope, str], PauseRecord] = {}
+        self._closed: dict[tuple[PauseScope, str], list[Interval]] = {}
+        self._clocks: dict[tuple[str | None, str | None], AgeClock] = {}
+
+    def load(self, records: Iterable[PauseRecord]) -> None:
+        """Start from what the store held."""
+        self._held.clear()
+        self._closed.clear()
+        self._clocks.clear()
+        for record in records:
+            if record.ended_ms is None:
+                self._held[record.scope, record.name] = record
+            else:
+                self.close(record, record.ended_ms)
+
+    def hold(self, record: PauseRecord) -> None:
+        """A pause holds from now on, or its deadline has moved."""
+        self._held[record.scope, record.name] = record
+        self._clocks.clear()
+
+    def find(self, scope: PauseScope, name: str = "") -> PauseRecord | None:
+        """The pause of this scope that holds now."""
+        return self._held.get((scope, name))
+
+    def is_held(self, scope: PauseScope, name: str = "") -> bool:
+        """Whether a pause of this scope holds now."""
+        return (scope, name) in self._held
+
+    def end(self, scope: PauseScope, name: str, ended_ms: int) -> None:
+        """A pause holds no longer."""
+        record = self._held.pop((scope, name), None)
+        if record is not None:
+            self.close(record, ended_ms)
+
+    def close(self, record: PauseRecord, ended_ms: int) -> None:
+        """Remember a pause that has ended."""
+        if ended_ms > record.since_ms:
+            intervals = self._closed.setdefault((record.scope, record.name), [])
+            intervals.append((record.since_ms, ended_ms))
+            self._clocks.clear()
+
+    def clock_jumped(self, from_ms: int, to_ms: int) -> None:
+        """The wall clock was set forward; what it left out is nobody's waiting."""
+        jump = PauseRecord(scope=PauseScope.SCHEDULER, name="", since_ms=from_ms)
+        self.close(jump, to_ms)
+
+    @property
+    def any_held(self) -> bool:
+        """Whether any pause holds now."""
+        return bool(self._held)
+
+    def held(self) -> list[PauseRecord]:
+        """The pauses that hold now."""
+        return list(self._held.values())
+
+    def holds(self, domain: str, group: str | None) -> bool:
+        """Whether tasks of this domain and group are held by any pause."""
+        held = self._held
+        return bool(held) and (
+            (PauseScope.SCHEDULER, "") in held
+            or (PauseScope.DOMAIN, domain) in held
+            or (group is not None and (PauseScope.GROUP, group) in held)
+        )
+
+    def next_end(self) -> int | None:
+        """When the next pause is to end by itself."""
+        return min(
+            (r.until_ms for r in self._held.values() if r.until_ms is not None), default=None
+        )
+
+    def due(self, now_ms: int) -> list[PauseRecord]:
+        """The pauses that are to have ended by now."""
+        return [r for r in self._held.values() if r.until_ms is not None and r.until_ms <= now_ms]
+
+    def age_clock(self, domain: str, group: str | None) -> AgeClock:
+        """The clock by which tasks of this domain and group age."""
+        own_domain = domain if self._matters(PauseScope.DOMAIN, domain) else None
+        own_group = group if group is not None and self._matters(PauseScope.GROUP, group) else None
+        clock = self._clocks.get((own_domain, own_group))
+        if clock is None:
+            clock = AgeClock(self._intervals(own_domain, own_group))
+            self._clocks[own_domain, own_group] = clock
+        return clock
+
+    def _matters(self, scope: PauseScope, name: str) -> bool:
+        return (scope, name) in self._held or (scope, name) in self._closed
+
+    def _intervals(self, domain: str | None, group: str | None) -> Iterable[Interval]:
+        scopes = [(PauseScope.SCHEDULER, "")]
+        if domain is not None:
+            scopes.append((PauseScope.DOMAIN, domain))
+        if group is not None:
+            scopes.append((PauseScope.GROUP, group))
+        for scope in scopes:
+            yield from self._closed.get(scope, ())
+            if scope in self._held:
+                yield (self._held[scope].since_ms, _NEVER)
+
+
+def moved(record: PauseRecord, until_ms: int | None) -> PauseRecord:
+    """The pause with another deadline."""
+    return attrs.evolve(record, until_ms=until_ms)
