@@ -46,6 +46,9 @@ from taskmill.model.events import StopOverdue as StopOverdue
 from taskmill.model.events import TaskEvent as TaskEvent
 from taskmill.model.events import TaskHeader as TaskHeader
 from taskmill.model.events import Unblocked as Unblocked
+from taskmill.model.explanation import Explanation as Explanation
+from taskmill.model.explanation import GroupPlace as GroupPlace
+from taskmill.model.explanation import Hold as Hold
 from taskmill.model.options import SubmitOptions as SubmitOptions
 from taskmill.model.options import TaskFilter as TaskFilter
 from taskmill.model.options import TaskOptions as TaskOptions

@@ -14,6 +14,7 @@ from taskmill.engine.engine import Engine
 from taskmill.engine.hub import EventStream, Hub
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.events import Event, Lagged, TaskEvent
+from taskmill.model.explanation import Explanation
 from taskmill.model.options import SubmitOptions, TaskFilter
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
@@ -69,6 +70,10 @@ class DomainHandle(Generic[D]):
     async def get(self, task: TaskId) -> TaskRecord:
         """The task with this id; UnknownTaskError if this domain has none."""
         return await self._engine().control.get(task, domain=self.name)
+
+    async def explain(self, task: TaskId) -> Explanation:
+        """Why a task is not running now, or what happened to it; ``str()`` tells it all."""
+        return await self._engine().control.explain(task, domain=self.name)
 
     async def wait(self, task: TaskId, *, timeout: timedelta | None = None) -> TaskRecord:
         """The task once it has ended, however it ended; TimeoutError after ``timeout``."""

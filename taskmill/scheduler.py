@@ -33,6 +33,7 @@ from taskmill.executors.thread import ThreadExecutor
 from taskmill.handle import DomainHandle, selection
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.events import Event, Lagged, TaskEvent
+from taskmill.model.explanation import Explanation
 from taskmill.model.limits import check_cap, check_whole
 from taskmill.model.options import SubmitOptions, TaskFilter, TaskOptions
 from taskmill.model.outcomes import Submitted
@@ -318,6 +319,10 @@ class Scheduler(AsyncContextManagerMixin):
     async def get(self, task: TaskId) -> TaskRecord:
         """The task with this id; UnknownTaskError if there is none."""
         return await self._control().get(task, domain=None)
+
+    async def explain(self, task: TaskId) -> Explanation:
+        """Why a task is not running now, or what happened to it; ``str()`` tells it all."""
+        return await self._control().explain(task, domain=None)
 
     async def wait(self, task: TaskId, *, timeout: timedelta | None = None) -> TaskRecord:
         """The task once it has ended; as `DomainHandle.wait`."""

@@ -76,7 +76,8 @@ class Alarm:
                 await changed.wait()
                 continue
             wait = at - self.now()
-            with anyio.move_on_after(min(wait, 60)):  # a jump of the wall clock is seen in a minute
+            # a jump of the wall clock is seen in a minute; event loops round off nanoseconds
+            with anyio.move_on_after(min(max(wait, 1e-6), 60)):
                 await changed.wait()
                 continue
             if self.now() >= at:

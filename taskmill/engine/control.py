@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+import attrs
 from anyio.lowlevel import checkpoint
 
 from taskmill.define.task import Task
@@ -15,6 +16,7 @@ from taskmill.engine.announce import header_of, load_of
 from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
+from taskmill.engine.explainer import Explainer
 from taskmill.engine.hub import Hub
 from taskmill.engine.intake import Intake
 from taskmill.engine.registry import Registry
@@ -40,11 +42,13 @@ from taskmill.model.errors import (
     UnknownTaskError,
 )
 from taskmill.model.events import Cancelled, Enqueued, TaskHeader
+from taskmill.model.explanation import Explanation
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import SubmitOutcome, Submitted
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
+from taskmill.rules.limits import Limits
 from taskmill.store.base import Selection, Store
 
 _BREATH = 500
@@ -65,7 +69,11 @@ class Control:
         hub: Hub,
         endings: Endings,
         clock: Clock,
+        limits: Limits,
+        explainer: Explainer,
     ) -> None:
+        self._limits = limits
+        self._explainer = explainer
         self._store = store
         self._registry = registry
         self._writer = writer
@@ -78,13 +86,23 @@ class Control:
     # --- submit ---
 
     async def submit(
-        self, tasks: Iterable[Task[Any, Any]], call: SubmitOptions
+        self,
+        tasks: Iterable[Task[Any, Any]],
+        call: SubmitOptions,
+        *,
+        at_least: int | None = None,
     ) -> list[Submitted[Any]]:
-        """Submit tasks, all or none; returns once they are durable."""
+        """Submit tasks, all or none; returns once they are durable.
+
+        ``at_least`` is the priority they have at the least where neither the call nor their class
+        gives one.
+        """
         tasks = list(tasks)
         if not tasks:
             return []
-        prepared = await self._prepared(tasks, Intake(self._registry, call, self._clock.now()))
+        prepared = await self._prepared(
+            tasks, Intake(self._registry, call, self._clock.now(), at_least=at_least)
+        )
         effect = await self._writer.apply(
             Submit(prepared), partial(self._submitted, tasks, prepared)
         )
@@ -92,7 +110,14 @@ class Control:
             raise InvalidState(effect.reason)
         if not isinstance(effect, tuple):
             raise TypeError(f"a submit cannot have the effect {effect!r}")
-        return [Submitted(id=placed.id, outcome=placed.outcome) for placed in effect]
+        return [
+            Submitted(
+                id=placed.id,
+                outcome=placed.outcome,
+                paused=self._limits.pauses.holds(new.domain, new.group),
+            )
+            for new, placed in zip(prepared, effect, strict=True)
+        ]
 
     async def _prepared(
         self, tasks: Sequence[Task[Any, Any]], intake: Intake
@@ -112,8 +137,9 @@ class Control:
     async def spawn(
         self, parent: TaskRecord, tasks: Iterable[Task[Any, Any]], call: SubmitOptions
     ) -> list[Submitted[Any]]:
-        """Submit children of a running task."""
-        return await self.submit(tasks, {"parent": parent.id, **call})
+        """Submit children of a running task; where tasks age, as urgent as it had become."""
+        at_least = parent.effective_priority if self._limits.aging.is_on else None
+        return await self.submit(tasks, {"parent": parent.id, **call}, at_least=at_least)
 
     def _submitted(
         self, tasks: Sequence[Task[Any, Any]], prepared: Sequence[NewTask], effect: Effect
@@ -166,7 +192,22 @@ class Control:
             record = await self._store.get(task)
         if record is None or domain not in (None, record.domain):
             raise _unknown(task, domain)
+        if record.status is TaskStatus.PENDING:
+            return self._reported(record)
         return record
+
+    def _reported(self, record: TaskRecord) -> TaskRecord:
+        """A pending task as people see it: paused under a pause, and as urgent as it has become."""
+        priority = self._explainer.effective_priority(record)
+        if self._limits.pauses.holds(record.domain, record.group):
+            return attrs.evolve(record, status=TaskStatus.PAUSED, effective_priority=priority)
+        if priority != record.priority:
+            return attrs.evolve(record, effective_priority=priority)
+        return record
+
+    async def explain(self, task: TaskId, *, domain: str | None) -> Explanation:
+        """Why a task is not running now, or what happened to it."""
+        return self._explainer.explain(await self.get(task, domain=domain))
 
     async def count(self, selection: Selection) -> int:
         """How many tasks ``selection`` names."""

@@ -20,6 +20,7 @@ from taskmill.engine.clock import Clock
 from taskmill.engine.control import Control
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
+from taskmill.engine.explainer import Explainer
 from taskmill.engine.hub import Hub
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.registry import Registry
@@ -98,6 +99,8 @@ class Engine:
             hub=hub,
             endings=self._endings,
             clock=clock,
+            limits=limits,
+            explainer=Explainer(limits=limits, dispatcher=self.dispatcher, clock=clock),
         )
         self.steering = Steering(
             limits=limits,

@@ -17,7 +17,15 @@ from taskmill.rules.options import Placement, placement
 class Intake:
     """Takes in the tasks of one call; what tasks of one type have in common is resolved once."""
 
-    def __init__(self, registry: Registry, call: SubmitOptions, now: datetime) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        call: SubmitOptions,
+        now: datetime,
+        *,
+        at_least: int | None = None,
+    ) -> None:
+        self._at_least = at_least
         self._registry = registry
         self._call = call
         self._now = now
@@ -37,7 +45,7 @@ class Intake:
             label=placed.label,
             tags=placed.tags,
             group=placed.group,
-            priority=placed.priority,
+            priority=self._priority(known, placed),
             max_retries=placed.max_retries,
             options=placed.attempt,
             created_at_ms=to_ms(self._now),
@@ -48,6 +56,12 @@ class Intake:
             inherits_tags=placed.inherits_tags,
             requeue=placed.requeue,
         )
+
+    def _priority(self, known: Registration, placed: Placement) -> int:
+        given = "priority" in self._call or "priority" in known.task.task_options
+        if self._at_least is None or given:
+            return placed.priority
+        return min(placed.priority, self._at_least)
 
     def _place(self, known: Registration, task: Task[Any, Any]) -> Placement:
         key, label = task.task_key(), task.task_label()

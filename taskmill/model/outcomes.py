@@ -33,3 +33,5 @@ class Submitted(Generic[R]):
 
     id: TaskId
     outcome: SubmitOutcome
+    paused: bool = False
+    """Whether a pause of its scheduler, domain or group holds it."""

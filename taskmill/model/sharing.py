@@ -114,9 +114,7 @@ class Throttle:
     or less urgent do not start. Default: 0.75 for NORMAL, 0.50 for BACKGROUND.
     """
 
-    limits: Mapping[int, float] = attrs.field(
-        factory=_default_limits, converter=_read_only
-    )
+    limits: Mapping[int, float] = attrs.field(factory=_default_limits, converter=_read_only)
 
     def __attrs_post_init__(self) -> None:
         for priority, limit in self.limits.items():
