@@ -29,6 +29,7 @@ from taskmill import (
     Scheduler,
     StopOverdue,
     Task,
+    TaskId,
     TaskStatus,
     Throttle,
     UnknownDomainError,
@@ -116,7 +117,7 @@ class Yard:
     log: Log
     clock: FakeClock
 
-    async def submit(self, task: Task[Play, Any], **options: Any) -> int:
+    async def submit(self, task: Task[Play, Any], **options: Any) -> TaskId:
         return (await self.scheduler.submit(task, **options)).id
 
     async def fill(self, count: int, group: str, seconds: float = 1, **options: Any) -> None:
@@ -366,12 +367,8 @@ async def test_a_child_is_as_urgent_as_its_parent_had_become() -> None:
         async with Scheduler(":memory:", domains=[domain], clock=clock, aging=aging) as s:
             await s.pause()
             urgent = await s.submit(Parent(), priority=70)
-            assert await_nothing(await s.resume())
+            await s.resume()
             assert await s.result(urgent) == [70, 255, 200]
-
-
-def await_nothing(nothing: None) -> bool:
-    return nothing is None
 
 
 # --- pressure
