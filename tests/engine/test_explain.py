@@ -91,8 +91,9 @@ async def test_caps_say_who_uses_them_and_how_many_go_first() -> None:
     async with open_app(max_concurrency=2, groups=groups, domain={"max_concurrency": 2}) as app:
         await app.work.submit(Nap(name="a", seconds=100), group="red")
         await app.work.submit(Nap(name="b", seconds=100))
-        for name in ("c", "d", "e"):
-            waiting = await app.work.submit(Nap(name=name), group="red")
+        for name in ("c", "d"):
+            await app.work.submit(Nap(name=name), group="red")
+        waiting = await app.work.submit(Nap(name="e"), group="red")
         await anyio.sleep(7)
         explanation = await app.work.explain(waiting.id)
         assert gates(explanation) == ["global", "domain", "group"]

@@ -121,9 +121,9 @@ class Yard:
         return (await self.scheduler.submit(task, **options)).id
 
     async def fill(self, count: int, group: str, seconds: float = 1, **options: Any) -> None:
-        jobs = [Job(number=n, seconds=seconds) for n in range(count)]
-        keyed = [attrs.evolve(j, number=hash((group, j.number)) % 10**9) for j in jobs]
-        await self.scheduler.submit_many(keyed, group=group, **options)
+        first = 1_000_000 * (1 + ord(group))
+        jobs = [Job(number=first + n, seconds=seconds) for n in range(count)]
+        await self.scheduler.submit_many(jobs, group=group, **options)
 
 
 @asynccontextmanager
