@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -47,6 +48,8 @@ from taskmill.rules.steps import (
 from taskmill.store.sqlite.rows import error_values, insert_values, record_of, settle_values
 from taskmill.store.sqlite.statements import SQL
 
+log = logging.getLogger("taskmill.store")
+
 E = TypeVar("E")
 
 REFUSALS = (sqlite3.Error, OverflowError, UnicodeError)
@@ -57,13 +60,14 @@ MAX_ID = 2**63 - 1
 def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | StoreError]:
     """Apply ``changes`` in one transaction; where one fails, redo them one by one.
 
-    Raises sqlite3.Error where the transaction itself cannot begin or commit.
+    Whatever a change raises is its own: the others are not lost for it. Raises sqlite3.Error
+    where the transaction itself cannot begin or commit.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
         try:
             effects: list[Effect | StoreError] = [*_apply_all(db, changes)]
-        except REFUSALS:
+        except Exception:
             if not db.in_transaction:  # a full disk ends it: nobody's own fault
                 raise
             db.execute("ROLLBACK")
@@ -82,11 +86,14 @@ def _apply_alone(db: sqlite3.Connection, change: Change) -> Effect | StoreError:
     db.execute("SAVEPOINT one")
     try:
         effect = _apply_one(db, change)
-    except REFUSALS as error:
+    except Exception as error:
         if not db.in_transaction:
             raise
         db.execute("ROLLBACK TO one")
         db.execute("RELEASE one")
+        if not isinstance(error, REFUSALS):
+            log.exception("%s failed, which is a bug", type(change).__name__)
+            return StoreError(f"{type(change).__name__} failed: {error!r}")
         return StoreError(f"the database refused {type(change).__name__}: {error}")
     db.execute("RELEASE one")
     return effect
