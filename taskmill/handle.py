@@ -9,16 +9,15 @@ from typing import Any, Generic, final, overload
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.domain import Domain
-from taskmill.define.task import DomainKey, Task, TaskType
+from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.control import Control
+from taskmill.engine.filters import selection
 from taskmill.engine.hub import EventStream, Hub
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.events import Event, Lagged, TaskEvent
 from taskmill.model.options import SubmitOptions, TaskFilter
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskId, TaskRecord
-from taskmill.model.status import ACTIVE, TaskStatus
-from taskmill.store.base import Selection
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
@@ -64,25 +63,25 @@ class DomainHandle(Generic[D]):
         """Submit tasks in one transaction: all of them or, where one is refused, none."""
         return await self._control().submit(tasks, options)
 
-    async def get(self, task: TaskId) -> TaskRecord:
+    async def get(self, task: TaskId, /) -> TaskRecord:
         """The task with this id; UnknownTaskError if this domain has none."""
         return await self._control().get(task, domain=self.name)
 
-    async def wait(self, task: TaskId, *, timeout: timedelta | None = None) -> TaskRecord:
+    async def wait(self, task: TaskId, /, *, timeout: timedelta | None = None) -> TaskRecord:
         """The task once it has ended, however it ended; TimeoutError after ``timeout``."""
         return await self._control().wait(task, domain=self.name, timeout=timeout)
 
-    async def result(self, of: Submitted[R], *, timeout: timedelta | None = None) -> R:
+    async def result(self, of: Submitted[R], /, *, timeout: timedelta | None = None) -> R:
         """What the task returned.
 
         Raises TaskCancelled or TaskFailed if it ended without a result, TimeoutError after
         ``timeout``.
         """
-        value: Any = await self._control().result(of.id, domain=self.name, timeout=timeout)
+        value: Any = await self._control().result(of, domain=self.name, timeout=timeout)
         result: R = value
         return result
 
-    async def cancel(self, task: TaskId) -> bool:
+    async def cancel(self, task: TaskId, /) -> bool:
         """End a task; True unless it had ended already.
 
         A waiting task ends at once. That a running one is to stop is durable on return: it will
@@ -100,29 +99,13 @@ class DomainHandle(Generic[D]):
     def events(self, of: TaskType[D, T, R], /) -> EventStream[TaskEvent[T, R] | Lagged]: ...
     def events(self, of: TaskType[D, Any, Any] | None = None, /) -> EventStream[Any]:
         """What happens in this domain, or to one type of its tasks; enter it before reading."""
-        if of is None:
-            return EventStream(self._hub(), domain=self.name, task_type=None)
-        _, task, _ = of.task_projected()
-        return EventStream(self._hub(), domain=self.name, task_type=task.task_type)
-
-
-def selection(where: TaskFilter, *, domain: str | None) -> Selection:
-    """A filter as a store takes it."""
-    statuses = where.get("status", ACTIVE)
-    types, ids = where.get("types"), where.get("ids")
-    for name in ("created_before", "created_after"):
-        moment = where.get(name)
-        if moment is not None and moment.tzinfo is None:  # type: ignore[attr-defined] # two datetimes
-            raise ConfigurationError(f"{name}={moment!r} has no time zone; use an aware datetime")
-    return Selection(
-        domain=domain,
-        types=None if types is None else frozenset(task.task_type for task in types),
-        statuses=frozenset({statuses} if isinstance(statuses, TaskStatus) else statuses),
-        ids=None if ids is None else frozenset(ids),
-        any_group="group" not in where,
-        group=where.get("group"),
-        parent=where.get("parent"),
-        key=where.get("key"),
-        created_before=where.get("created_before"),
-        created_after=where.get("created_after"),
-    )
+        task_type = None
+        if of is not None:
+            task = checked_task_type(of, "events")
+            if task.task_domain is not self.key:
+                raise ConfigurationError(
+                    f"{task.task_type!r} is no task of domain {self.name!r}; "
+                    "ask the handle of its own domain, or the scheduler, for its events"
+                )
+            task_type = task.task_type
+        return EventStream(self._hub, domain=self.name, task_type=task_type)

@@ -100,6 +100,11 @@ class Failed(About[T]):
     will_retry: bool
     retry_at: datetime | None = None
 
+    @property
+    def attempt(self) -> int:
+        """Which attempt failed, counted from 1."""
+        return self.header.attempt
+
 
 @attrs.frozen(kw_only=True)
 class DeadLettered(About[T]):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from taskmill.define.domain import Domain
 from taskmill.define.task import DomainKey, Task
 from taskmill.model.errors import ConfigurationError, InvalidTag
-from taskmill.model.limits import MAX_LENGTH, check_options, check_tags
-from taskmill.model.options import SubmitOptions, TaskOptions
+from taskmill.model.limits import MAX_LENGTH, check_tags
+from taskmill.model.options import SubmitOptions, TaskOptions, check_options
 from taskmill.model.policies import Backoff, Jitter, Priority, RetryPolicy
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.options import (
