@@ -94,6 +94,25 @@ async def test_a_row_with_options_that_do_not_fit_fails_its_own_task_and_says_so
     assert record.last_error.type.endswith("PayloadError")
 
 
+@pytest.mark.parametrize("damage", ["tags = '{'", f"created_at_ms = {10**17}"])
+async def test_a_row_that_cannot_be_read_is_taken_out_of_the_queue(
+    tmp_path: Path, damage: str
+) -> None:
+    path = str(tmp_path / "app.db")
+    async with open_app(path) as app:
+        bad = await app.work.submit(Nap(name="bad"), delay=60 * SECOND)
+        good = await app.work.submit(Nap(name="good"), delay=60 * SECOND)
+    with sqlite3.connect(path) as db:
+        db.execute(f"UPDATE taskmill_tasks SET {damage} WHERE id = ?", (bad.id,))  # noqa: S608 - from the list above
+    db.close()
+    async with open_app(path) as app:
+        app.clock.jump(120 * SECOND)
+        assert await app.work.result(good) == "good"
+        await app.scheduler.idle()
+        assert await app.work.count(status=TaskStatus.CANCELLED, ids=[bad.id]) == 1
+        assert app.board.started == ["good"]
+
+
 async def test_retry_after_takes_a_timedelta_and_fails_the_attempt_otherwise() -> None:
     with pytest.raises(ConfigurationError, match=r"RetryAfter takes a timedelta.* not 5"):
         RetryAfter(anything(5))

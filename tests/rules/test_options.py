@@ -381,6 +381,12 @@ def test_the_limits_themselves_are_fine() -> None:
     check_options({"timeout": MAX_LENGTH, "delay": MAX_LENGTH}, known, "this call")
 
 
+@pytest.mark.parametrize("name", SubmitOptions.__annotations__)
+def test_every_option_is_checked(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"this call: {name} "):
+        check_options({name: object()}, SubmitOptions.__annotations__, "this call")
+
+
 def test_an_option_that_does_not_exist_is_refused() -> None:
     call = cast("SubmitOptions", {"prioritty": 1})  # as an untyped caller could
     with pytest.raises(ConfigurationError, match="unknown option prioritty"):

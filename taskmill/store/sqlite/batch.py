@@ -91,12 +91,29 @@ def _apply_alone(db: sqlite3.Connection, change: Change) -> Effect | StoreError:
             raise
         db.execute("ROLLBACK TO one")
         db.execute("RELEASE one")
+        if isinstance(change, Claim) and not isinstance(error, sqlite3.Error):
+            _end_unreadable(db, change, error)
+            return None
         if not isinstance(error, REFUSALS):
             log.exception("%s failed, which is a bug", type(change).__name__)
             return StoreError(f"{type(change).__name__} failed: {error!r}")
         return StoreError(f"the database refused {type(change).__name__}: {error}")
     db.execute("RELEASE one")
     return effect
+
+
+def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> None:
+    """Take a row that is no task any more out of the queue, or it would be claimed for ever.
+
+    A follow-up of it, which only a retried task can have here, runs after the next opening.
+    """
+    log.error("task %d cannot be read, and is cancelled", claim.id, exc_info=error)
+    reason = f"what is stored of this task cannot be read: {error!r:.300}"
+    for step in (
+        EndWaiting(id=claim.id, now_ms=claim.now_ms, reason=reason),
+        ReleaseFollowUp(id=claim.id, now_ms=claim.now_ms),
+    ):
+        carry_out(db, step)
 
 
 def _apply_all(db: sqlite3.Connection, changes: Sequence[Change]) -> Iterator[Effect]:
