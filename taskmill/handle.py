@@ -51,8 +51,9 @@ class DomainHandle(Generic[D]):
     async def submit(self, task: Task[D, R], **options: Unpack[SubmitOptions]) -> Submitted[R]:
         """Submit a task; when this returns, the task is durable.
 
-        If an active task stands for the same work already, nothing new is made and the outcome
-        says so. Cancelling this call never undoes the submit.
+        Where a task that waits already stands for the same work, that one is joined, at the
+        better of both priorities (DUPLICATE or UPGRADED). Where one runs, it gets one follow-up
+        (REQUEUED), unless ``requeue=False``. Cancelling this call never undoes the submit.
         """
         [submitted] = await self._control().submit([task], options)
         return submitted
@@ -68,7 +69,10 @@ class DomainHandle(Generic[D]):
         return await self._control().get(task, domain=self.name)
 
     async def wait(self, task: TaskId, /, *, timeout: timedelta | None = None) -> TaskRecord:
-        """The task once it has ended, however it ended; TimeoutError after ``timeout``."""
+        """The task once it has ended, however it ended; TimeoutError after ``timeout``.
+
+        InvalidState where the scheduler shuts down first.
+        """
         return await self._control().wait(task, domain=self.name, timeout=timeout)
 
     async def result(self, of: Submitted[R], /, *, timeout: timedelta | None = None) -> R:
@@ -98,7 +102,10 @@ class DomainHandle(Generic[D]):
     @overload
     def events(self, of: TaskType[D, T, R], /) -> EventStream[TaskEvent[T, R] | Lagged]: ...
     def events(self, of: TaskType[D, Any, Any] | None = None, /) -> EventStream[Any]:
-        """What happens in this domain, or to one type of its tasks; enter it before reading."""
+        """What happens in this domain, or to one type of its tasks.
+
+        Enter it while the scheduler is open, and before what it should see happens.
+        """
         task_type = None
         if of is not None:
             task = checked_task_type(of, "events")

@@ -184,9 +184,10 @@ class Scheduler(AsyncContextManagerMixin):
         self._opened().stop(self._shutdown if mode is None else checked_mode(mode, "stop"))
 
     async def idle(self) -> None:
-        """Wait until nothing runs, could start, or waits for its next attempt.
+        """Wait until nothing runs, could start, or waits out the backoff of a retry.
 
-        Tasks with a start time, and tasks whose type has no handler here, do not count.
+        Tasks whose start time has not come, and tasks whose type has no handler here, do not
+        count.
         """
         await self._opened().idle()
 
@@ -295,7 +296,7 @@ class Scheduler(AsyncContextManagerMixin):
     @overload
     def events(self, of: TaskType[Any, T, R], /) -> EventStream[TaskEvent[T, R] | Lagged]: ...
     def events(self, of: TaskType[Any, Any, Any] | None = None, /) -> EventStream[Any]:
-        """What happens in all domains, or to one type of task; enter it before reading."""
+        """What happens in all domains, or to one type of task; as `DomainHandle.events`."""
         task_type = None if of is None else checked_task_type(of, "events").task_type
         return EventStream(self._heard, domain=None, task_type=task_type)
 

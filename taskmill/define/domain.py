@@ -20,11 +20,12 @@ D = TypeVar("D", bound=DomainKey)
 class Domain(Generic[D]):
     """A self-contained bundle of task types that any scheduler can mount.
 
-    ``handlers`` run here; ``tasks`` are types this process only submits. ``state`` objects are
-    found by their type with `Context.state`. ``max_concurrency`` caps running tasks of the
-    domain. The remaining keywords are defaults for its tasks (`TaskOptions`). Everything is
-    checked here: foreign handlers, two handlers for a type, payload annotations that cannot be
-    resolved or stored raise ConfigurationError.
+    ``handlers`` run here; ``tasks`` are types known here without a handler: what the file holds
+    of them waits and can be looked up, but no more can be submitted. ``state`` objects are found
+    by their type with `Context.state`. ``max_concurrency`` caps running tasks of the domain. The
+    remaining keywords are defaults for its tasks (`TaskOptions`). Everything is checked here:
+    foreign handlers, two handlers for a type, payload annotations that cannot be resolved or
+    stored raise ConfigurationError.
     """
 
     def __init__(

@@ -1,4 +1,8 @@
-"""What happened: a closed union of frozen classes, published after the commit that made it true."""
+"""What happened: a closed union of frozen classes.
+
+Published after the commit that made it true; Progress and StopOverdue, which no commit makes, are
+published when they happen.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +69,10 @@ class Enqueued(About[T]):
     """A new task is in the store."""
 
     due_at: datetime | None = None
-    """Set where it may not start yet."""
+    """Its start time, where that had not come at the submit.
+
+    A follow-up (of a REQUEUED submit) also waits for the task before it.
+    """
 
 
 @attrs.frozen(kw_only=True)

@@ -24,14 +24,21 @@ if TYPE_CHECKING:
 
 
 class TaskOptions(TypedDict, total=False):
-    """Options of a class, a domain or one call. A missing key inherits; None means none."""
+    """Options of a class, a domain or one call.
+
+    A missing key inherits. None means none, for ``group``, ``timeout`` and ``tags``; the others
+    cannot be None.
+    """
 
     priority: int
     """0 (most urgent) to 255; see `Priority`."""
     group: str | None
     """The scheduler-wide group the task is counted in."""
     timeout: timedelta | None
-    """The longest one run of the handler may take; then it is cancelled and counts as failed."""
+    """The longest one run of the handler may take.
+
+    Then the handler is told to stop, and the attempt has failed, whatever it returns.
+    """
     retry: RetryPolicy
     max_retries: int
     """Overrides the policy's own number of retries."""
