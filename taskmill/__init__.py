@@ -5,9 +5,11 @@ from taskmill.define.domain import Domain as Domain
 from taskmill.define.task import DomainKey as DomainKey
 from taskmill.define.task import Handler as Handler
 from taskmill.define.task import Task as Task
+from taskmill.define.task import TaskType as TaskType
 from taskmill.engine.clock import Clock as Clock
 from taskmill.engine.hub import EventStream as EventStream
 from taskmill.executors.base import Executor as Executor
+from taskmill.executors.base import Work as Work
 from taskmill.executors.thread import ThreadExecutor as ThreadExecutor
 from taskmill.handle import DomainHandle as DomainHandle
 from taskmill.model.errors import ConfigurationError as ConfigurationError
@@ -18,6 +20,7 @@ from taskmill.model.errors import PayloadError as PayloadError
 from taskmill.model.errors import PayloadTooLarge as PayloadTooLarge
 from taskmill.model.errors import Permanent as Permanent
 from taskmill.model.errors import RetryAfter as RetryAfter
+from taskmill.model.errors import SchedulerFailed as SchedulerFailed
 from taskmill.model.errors import Stopped as Stopped
 from taskmill.model.errors import StoreError as StoreError
 from taskmill.model.errors import StoreInUse as StoreInUse
@@ -55,10 +58,13 @@ from taskmill.model.options import TaskOptions as TaskOptions
 from taskmill.model.outcomes import SubmitOutcome as SubmitOutcome
 from taskmill.model.outcomes import Submitted as Submitted
 from taskmill.model.pauses import PauseScope as PauseScope
+from taskmill.model.policies import Backoff as Backoff
 from taskmill.model.policies import Drain as Drain
 from taskmill.model.policies import Jitter as Jitter
 from taskmill.model.policies import Priority as Priority
+from taskmill.model.policies import RetryOn as RetryOn
 from taskmill.model.policies import RetryPolicy as RetryPolicy
+from taskmill.model.policies import Shutdown as Shutdown
 from taskmill.model.policies import Stop as Stop
 from taskmill.model.record import ErrorRecord as ErrorRecord
 from taskmill.model.record import TaskId as TaskId
@@ -73,4 +79,6 @@ from taskmill.model.sharing import RateLimit as RateLimit
 from taskmill.model.sharing import Throttle as Throttle
 from taskmill.model.status import TaskStatus as TaskStatus
 from taskmill.scheduler import Scheduler as Scheduler
+from taskmill.store.base import Store as Store
 from taskmill.store.sqlite import SqliteStore as SqliteStore
+from taskmill.store.sqlite.store import Durability as Durability

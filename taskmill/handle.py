@@ -9,9 +9,11 @@ from typing import Any, Generic, final, overload
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.domain import Domain
-from taskmill.define.task import DomainKey, Task, TaskType
+from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.engine import Engine
+from taskmill.engine.filters import selection
 from taskmill.engine.hub import EventStream, Hub
+from taskmill.engine.parts import checked
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.events import Event, Lagged, TaskEvent
 from taskmill.model.explanation import Explanation
@@ -20,8 +22,6 @@ from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.sharing import RateLimit
-from taskmill.model.status import ACTIVE, TaskStatus
-from taskmill.store.base import Selection
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
@@ -55,8 +55,9 @@ class DomainHandle(Generic[D]):
     async def submit(self, task: Task[D, R], **options: Unpack[SubmitOptions]) -> Submitted[R]:
         """Submit a task; when this returns, the task is durable.
 
-        If an active task stands for the same work already, nothing new is made and the outcome
-        says so. Cancelling this call never undoes the submit.
+        Where a task that waits already stands for the same work, that one is joined, at the
+        better of both priorities (DUPLICATE or UPGRADED). Where one runs, it gets one follow-up
+        (REQUEUED), unless ``requeue=False``. Cancelling this call never undoes the submit.
         """
         [submitted] = await self._engine().control.submit([task], options)
         return submitted
@@ -67,29 +68,32 @@ class DomainHandle(Generic[D]):
         """Submit tasks in one transaction: all of them or, where one is refused, none."""
         return await self._engine().control.submit(tasks, options)
 
-    async def get(self, task: TaskId) -> TaskRecord:
+    async def get(self, task: TaskId, /) -> TaskRecord:
         """The task with this id; UnknownTaskError if this domain has none."""
         return await self._engine().control.get(task, domain=self.name)
 
-    async def explain(self, task: TaskId) -> Explanation:
+    async def explain(self, task: TaskId, /) -> Explanation:
         """Why a task is not running now, or what happened to it; ``str()`` tells it all."""
         return await self._engine().control.explain(task, domain=self.name)
 
-    async def wait(self, task: TaskId, *, timeout: timedelta | None = None) -> TaskRecord:
-        """The task once it has ended, however it ended; TimeoutError after ``timeout``."""
+    async def wait(self, task: TaskId, /, *, timeout: timedelta | None = None) -> TaskRecord:
+        """The task once it has ended, however it ended; TimeoutError after ``timeout``.
+
+        InvalidState where the scheduler shuts down first.
+        """
         return await self._engine().control.wait(task, domain=self.name, timeout=timeout)
 
-    async def result(self, of: Submitted[R], *, timeout: timedelta | None = None) -> R:
+    async def result(self, of: Submitted[R], /, *, timeout: timedelta | None = None) -> R:
         """What the task returned.
 
         Raises TaskCancelled or TaskFailed if it ended without a result, TimeoutError after
         ``timeout``.
         """
-        value: Any = await self._engine().control.result(of.id, domain=self.name, timeout=timeout)
+        value: Any = await self._engine().control.result(of, domain=self.name, timeout=timeout)
         result: R = value
         return result
 
-    async def cancel(self, task: TaskId) -> bool:
+    async def cancel(self, task: TaskId, /) -> bool:
         """End a task; True unless it had ended already.
 
         A waiting task ends at once. That a running one is to stop is durable on return: it will
@@ -147,37 +151,26 @@ class DomainHandle(Generic[D]):
 
     def set_rate(self, task: type[Task[D, Any]], limit: RateLimit | None) -> None:
         """Let tasks of a type start at another rate; None for any rate."""
-        self._engine().steering.set_rate(task.task_type, limit)
+        rate = checked(limit, RateLimit, "a rate", "RateLimit(100)")
+        kind = checked_task_type(task, "set_rate")
+        self._engine().steering.set_rate(kind.task_type, rate)
 
     @overload
     def events(self, /) -> EventStream[Event]: ...
     @overload
     def events(self, of: TaskType[D, T, R], /) -> EventStream[TaskEvent[T, R] | Lagged]: ...
     def events(self, of: TaskType[D, Any, Any] | None = None, /) -> EventStream[Any]:
-        """What happens in this domain, or to one type of its tasks; enter it before reading."""
-        if of is None:
-            return EventStream(self._hub(), domain=self.name, task_type=None)
-        _, task, _ = of.task_projected()
-        return EventStream(self._hub(), domain=self.name, task_type=task.task_type)
+        """What happens in this domain, or to one type of its tasks.
 
-
-def selection(where: TaskFilter, *, domain: str | None) -> Selection:
-    """A filter as a store takes it."""
-    statuses = where.get("status", ACTIVE)
-    types, ids = where.get("types"), where.get("ids")
-    for name in ("created_before", "created_after"):
-        moment = where.get(name)
-        if moment is not None and moment.tzinfo is None:  # type: ignore[attr-defined] # two datetimes
-            raise ConfigurationError(f"{name}={moment!r} has no time zone; use an aware datetime")
-    return Selection(
-        domain=domain,
-        types=None if types is None else frozenset(task.task_type for task in types),
-        statuses=frozenset({statuses} if isinstance(statuses, TaskStatus) else statuses),
-        ids=None if ids is None else frozenset(ids),
-        any_group="group" not in where,
-        group=where.get("group"),
-        parent=where.get("parent"),
-        key=where.get("key"),
-        created_before=where.get("created_before"),
-        created_after=where.get("created_after"),
-    )
+        Enter it while the scheduler is open, and before what it should see happens.
+        """
+        task_type = None
+        if of is not None:
+            task = checked_task_type(of, "events")
+            if task.task_domain is not self.key:
+                raise ConfigurationError(
+                    f"{task.task_type!r} is no task of domain {self.name!r}; "
+                    "ask the handle of its own domain, or the scheduler, for its events"
+                )
+            task_type = task.task_type
+        return EventStream(self._hub, domain=self.name, task_type=task_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from typing import Any, Self, final, overload
+from typing import Any, Self, cast, final, overload
 
 import anyio
 from anyio import AsyncContextManagerMixin
@@ -19,23 +20,33 @@ from anyio.abc import TaskStatus as Started
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.domain import Domain
-from taskmill.define.task import DomainKey, Task, TaskType
+from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.clock import Clock, SystemClock
 from taskmill.engine.control import Control
 from taskmill.engine.engine import Engine
+from taskmill.engine.filters import selection
 from taskmill.engine.hub import EventStream, Hub
+from taskmill.engine.parts import (
+    check_part,
+    check_slots,
+    checked,
+    checked_mode,
+    checked_policy,
+    executors_of,
+    groups_of,
+    rates_of,
+    sources_of,
+)
 from taskmill.engine.pressure import Gauges
-from taskmill.engine.registry import INLINE, THREAD, Registry
+from taskmill.engine.registry import Registry
 from taskmill.engine.steering import Steering
 from taskmill.executors.base import Executor
-from taskmill.executors.inline import InlineExecutor
-from taskmill.executors.thread import ThreadExecutor
-from taskmill.handle import DomainHandle, selection
-from taskmill.model.errors import ConfigurationError, InvalidState
+from taskmill.handle import DomainHandle
+from taskmill.model.errors import ConfigurationError, InvalidState, SchedulerFailed, TaskmillError
 from taskmill.model.events import Event, Lagged, TaskEvent
 from taskmill.model.explanation import Explanation
-from taskmill.model.limits import check_cap, check_whole
-from taskmill.model.options import SubmitOptions, TaskFilter, TaskOptions
+from taskmill.model.limits import check_text, check_whole
+from taskmill.model.options import SubmitOptions, TaskFilter, TaskOptions, check_options
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
 from taskmill.model.policies import Drain, Priority, RetryPolicy, Shutdown, Stop
@@ -61,8 +72,11 @@ class Scheduler(AsyncContextManagerMixin):
     ``path`` is a SQLite file or ``":memory:"``; ``store`` is for a store made by hand. Entering
     opens the store, recovers what a crash left and dispatches until the block ends; leaving it
     shuts down as ``shutdown`` says, or at once where an exception or a cancellation ends it.
-    Everything is checked here: ConfigurationError names what is wrong. StoreInUse is raised on
-    entering where another process dispatches from the same file.
+    Everything is checked here: ConfigurationError names what is wrong. On entering, StoreInUse
+    is raised where another process dispatches from the same file. Should the scheduler itself
+    fail, its block is cancelled and ends with SchedulerFailed.
+
+    ``durability`` is ``"power"`` unless given; a ``store`` has its own.
     """
 
     def __init__(
@@ -86,7 +100,7 @@ class Scheduler(AsyncContextManagerMixin):
         retry: RetryPolicy | None = None,
         shutdown: Shutdown | None = None,
         executors: Mapping[str, Executor] | None = None,
-        durability: Durability = "power",
+        durability: Durability | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
         rng: Random | None = None,
@@ -95,39 +109,51 @@ class Scheduler(AsyncContextManagerMixin):
             raise ConfigurationError(
                 "give Scheduler a path, such as 'app.db' or ':memory:', or store=..., and not both"
             )
-        self._store: Store = store or SqliteStore(path or "", durability=durability)
+        check_part(store, "store", ("open", "apply", "get", "count", "close"))
+        check_part(clock, "clock", ("now", "monotonic", "hold"))
+        check_part(rng, "rng", ("random",))
+        if store is not None and durability is not None:
+            raise ConfigurationError(
+                "durability is the store's own: give it to the store, as in "
+                f"store=SqliteStore(..., durability={durability!r})"
+            )
+        self._store: Store = (
+            SqliteStore(path or "", durability=durability or "power") if store is None else store
+        )
         defaults: TaskOptions = {} if retry is None else {"retry": retry}
+        check_options(defaults, TaskOptions.__annotations__, "the scheduler")
         self._registry = Registry(domains, state, defaults)
         if not self._registry.domains:
             raise ConfigurationError("a scheduler needs a domain: Scheduler(..., domains=[...])")
-        self._executors = _executors(executors or {})
-        check_cap(max_concurrency, "max_concurrency")
+        self._executors = executors_of({} if executors is None else executors)
+        check_slots(max_concurrency)
         if preempt_at is not None:
             check_whole(preempt_at, 0, 255, "preempt_at")
         check_whole(max_preemptions, 0, 1_000_000, "max_preemptions")
+        check_part(resources, "resources", ["sample"])
+        capacity = checked(io_capacity, IoBudget, "io_capacity", "IoBudget(read=200_000_000)")
         self._gauges_of = partial(
-            Gauges, sources=tuple(pressure), resources=resources, capacity=io_capacity
+            Gauges, sources=sources_of(pressure), resources=resources, capacity=capacity
         )
         self._limits = Limits(
             max_concurrency=max_concurrency,
             kinds=self._registry.kinds(),
             executors={name: executor.capacity for name, executor in self._executors.items()},
             domains={d.name: d.max_concurrency for d in self._registry.domains.values()},
-            groups=groups,
-            group_default=group_default,
-            rates={
-                self._registry.of(task).task.task_type: limit
-                for task, limit in (rates or {}).items()
-            },
+            groups=groups_of({} if groups is None else groups),
+            group_default=checked_policy(
+                GroupPolicy() if group_default is None else group_default, "group_default"
+            ),
+            rates=rates_of({} if rates is None else rates, self._registry),
             fair=fair,
-            aging=aging,
+            aging=checked(aging, Aging, "aging", "Aging(step=timedelta(seconds=60))"),
             preempt_at=preempt_at,
             max_preemptions=max_preemptions,
-            throttle=throttle,
+            throttle=checked(throttle, Throttle, "throttle", "Throttle({Priority.NORMAL: 0.75})"),
             is_throttled=bool(pressure) or resources is not None,
-            io_capacity=io_capacity,
+            io_capacity=capacity,
         )
-        self._shutdown: Shutdown = shutdown if shutdown is not None else Drain()
+        self._shutdown = checked_mode(Drain() if shutdown is None else shutdown, "shutdown")
         self._clock: Clock = clock or SystemClock()
         self._rng = rng or Random()  # noqa: S311 - spreads retries; nothing secret
         self._hub = Hub()
@@ -140,8 +166,8 @@ class Scheduler(AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        if self._engine is not None:
-            raise InvalidState("this scheduler is open already")
+        self._check_closed()
+        _check_loop()
         failure: BaseException | None = None
         try:
             async with anyio.create_task_group() as engine_group:
@@ -158,12 +184,18 @@ class Scheduler(AsyncContextManagerMixin):
                     engine.stop(Stop())
                     raise
         except BaseExceptionGroup as group:
-            failure = group.exceptions[0] if len(group.exceptions) == 1 else group
+            failure = _failure(group)
         finally:
             self._engine = None
             self._hub = Hub()
         if failure is not None:
             raise failure
+
+    def _check_closed(self) -> None:
+        if self._engine is not None:
+            raise InvalidState(
+                "this scheduler is open already; open it once, with `async with` or `run`"
+            )
 
     async def run(self, *, task_status: Started[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until SIGINT or SIGTERM, or until `stop` is called: ``anyio.run(scheduler.run)``.
@@ -173,6 +205,7 @@ class Scheduler(AsyncContextManagerMixin):
         that does not stop within its ``stop_grace`` even then is left behind: the process exits
         with status 1, and the next opening takes its task up again.
         """
+        self._check_closed()
         async with self:
             engine = self._opened()
             task_status.started()
@@ -184,12 +217,13 @@ class Scheduler(AsyncContextManagerMixin):
 
     def stop(self, mode: Shutdown | None = None) -> None:
         """Begin to shut down, as ``mode`` or else as the scheduler's ``shutdown`` says."""
-        self._opened().stop(mode if mode is not None else self._shutdown)
+        self._opened().stop(self._shutdown if mode is None else checked_mode(mode, "stop"))
 
     async def idle(self) -> None:
-        """Wait until nothing runs, could start, or waits for its next attempt.
+        """Wait until nothing runs, could start, or waits out the backoff of a retry.
 
-        Tasks with a start time, and tasks whose type has no handler here, do not count.
+        Tasks whose start time has not come, and tasks whose type has no handler here, do not
+        count.
         """
         await self._opened().idle()
 
@@ -211,6 +245,10 @@ class Scheduler(AsyncContextManagerMixin):
         if self._engine is None:
             raise InvalidState("the scheduler is not open; use it inside `async with scheduler:`")
         return self._engine
+
+    def _heard(self) -> Hub:
+        self._opened()
+        return self._hub
 
     def _control(self) -> Control:
         return self._opened().control
@@ -244,7 +282,7 @@ class Scheduler(AsyncContextManagerMixin):
 
     def domain(self, key: type[D]) -> DomainHandle[D]:
         """The handle of a domain; UnknownDomainError if it was not mounted here."""
-        return DomainHandle(key, self._registry.domain(key), self._opened, lambda: self._hub)
+        return DomainHandle(key, self._registry.domain(key), self._opened, self._heard)
 
     def find_domain(self, key: type[D]) -> DomainHandle[D] | None:
         """The handle of a domain, or None if it was not mounted here."""
@@ -292,16 +330,18 @@ class Scheduler(AsyncContextManagerMixin):
 
     def set_max_concurrency(self, max_concurrency: int) -> None:
         """Run at most so many tasks at once; what runs beyond a lowered cap goes on."""
-        check_whole(max_concurrency, 1, 1_000_000_000, "max_concurrency")
+        check_slots(max_concurrency)
         self._steering().set_cap(self._limits.all, max_concurrency)
 
     def set_group(self, name: str, policy: GroupPolicy) -> None:
         """Let another policy hold for a group, until this scheduler is made anew."""
-        self._steering().set_group(name, policy)
+        check_text(name, "a group's name")
+        self._steering().set_group(name, checked_policy(policy, "the policy of a group"))
 
     def set_rate(self, task: type[Task[Any, Any]], limit: RateLimit | None) -> None:
         """Let tasks of a type start at another rate; None for any rate."""
-        self._steering().set_rate(self._registry.of(task).task.task_type, limit)
+        rate = checked(limit, RateLimit, "a rate", "RateLimit(100)")
+        self._steering().set_rate(self._registry.type_of(task), rate)
 
     # --- tasks of all domains ---
 
@@ -316,25 +356,25 @@ class Scheduler(AsyncContextManagerMixin):
         """Submit tasks of any domains in one transaction; as `DomainHandle.submit_many`."""
         return await self._control().submit(tasks, options)
 
-    async def get(self, task: TaskId) -> TaskRecord:
+    async def get(self, task: TaskId, /) -> TaskRecord:
         """The task with this id; UnknownTaskError if there is none."""
         return await self._control().get(task, domain=None)
 
-    async def explain(self, task: TaskId) -> Explanation:
+    async def explain(self, task: TaskId, /) -> Explanation:
         """Why a task is not running now, or what happened to it; ``str()`` tells it all."""
         return await self._control().explain(task, domain=None)
 
-    async def wait(self, task: TaskId, *, timeout: timedelta | None = None) -> TaskRecord:
+    async def wait(self, task: TaskId, /, *, timeout: timedelta | None = None) -> TaskRecord:
         """The task once it has ended; as `DomainHandle.wait`."""
         return await self._control().wait(task, domain=None, timeout=timeout)
 
-    async def result(self, of: Submitted[R], *, timeout: timedelta | None = None) -> R:
+    async def result(self, of: Submitted[R], /, *, timeout: timedelta | None = None) -> R:
         """What the task returned; as `DomainHandle.result`."""
-        value: Any = await self._control().result(of.id, domain=None, timeout=timeout)
+        value: Any = await self._control().result(of, domain=None, timeout=timeout)
         result: R = value
         return result
 
-    async def cancel(self, task: TaskId) -> bool:
+    async def cancel(self, task: TaskId, /) -> bool:
         """End a task; as `DomainHandle.cancel`."""
         return await self._control().cancel(task, domain=None)
 
@@ -351,17 +391,37 @@ class Scheduler(AsyncContextManagerMixin):
     @overload
     def events(self, of: TaskType[Any, T, R], /) -> EventStream[TaskEvent[T, R] | Lagged]: ...
     def events(self, of: TaskType[Any, Any, Any] | None = None, /) -> EventStream[Any]:
-        """What happens in all domains, or to one type of task; enter it before reading."""
-        task_type = None if of is None else of.task_projected()[1].task_type
-        return EventStream(self._hub, domain=None, task_type=task_type)
+        """What happens in all domains, or to one type of task; as `DomainHandle.events`."""
+        task_type = None if of is None else checked_task_type(of, "events").task_type
+        return EventStream(self._heard, domain=None, task_type=task_type)
 
 
-def _executors(given: Mapping[str, Executor]) -> dict[str, Executor]:
-    built_in: dict[str, Executor] = {INLINE: InlineExecutor(), THREAD: ThreadExecutor()}
-    unknown = given.keys() - built_in.keys()
-    if unknown:
+def _failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What to raise for what ended the engine: what our callers know, or SchedulerFailed."""
+    error = _alone(group)
+    if isinstance(error, TaskmillError) or not isinstance(error, Exception):
+        return error
+    failed = SchedulerFailed(
+        f"the scheduler stopped, for it met an error it does not know: {error!r:.300}; "
+        "what was accepted is in the store, and the next opening goes on with it"
+    )
+    failed.__cause__ = error
+    return failed
+
+
+def _alone(error: BaseException) -> BaseException:
+    """The one error in nested groups, or the group that holds more than one."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)  # an isinstance check loses the type
+    return _alone(group.exceptions[0]) if len(group.exceptions) == 1 else group
+
+
+def _check_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
         raise ConfigurationError(
-            f"no task runs on an executor named {', '.join(sorted(unknown))}; "
-            "coroutine handlers run on 'inline', plain functions on 'thread'"
-        )
-    return {**built_in, **given}
+            "a scheduler runs on asyncio; under trio there is no loop for it: "
+            'use anyio.run(main, backend="asyncio")'
+        ) from None

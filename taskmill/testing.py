@@ -12,7 +12,11 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class FakeClock:
-    """A clock that moves when it is told to: for ``Scheduler(..., clock=FakeClock())``."""
+    """The clock that `virtual_time` yields, for ``Scheduler(..., clock=clock)``.
+
+    Made by hand it moves when it is told to, and wakes nobody who sleeps: so it is for code that
+    reads `now` alone. A scheduler sleeps in the time of its event loop, and needs `virtual_time`.
+    """
 
     def __init__(self, start: datetime = START) -> None:
         self._start = start

@@ -9,6 +9,7 @@ import socket
 from datetime import timedelta
 from pathlib import Path
 
+import attrs
 import pytest
 from rich.console import Console
 
@@ -18,6 +19,7 @@ from taskmill.demo.pace import Pace
 from taskmill.demo.paths import OwnFiles, as_text, inside, printable, top_directory
 from taskmill.demo.report import Answer, as_json, as_table
 from taskmill.demo.scan import read_directory
+from taskmill.demo.summary import totals
 from taskmill.demo.tally import Figures, Stage, Tally
 from taskmill.demo.values import Counts, DuplicateGroup, Listing, Problem, Run, SeenFile
 from taskmill.demo.view import can_animate, line, picture, size_text, time_text
@@ -217,6 +219,24 @@ def test_the_written_answer_is_plain_text() -> None:
 
 
 # --- what people see ---
+
+
+def test_the_totals_count_one_thing_in_the_singular_and_others_in_the_plural() -> None:
+    assert totals(ANSWER) == [
+        "3 files, 30 B, in 1 directory",
+        "1 group of duplicates, 10 B wasted",
+        "1 error",
+        "1 hard link to another file (nothing is wasted there)",
+    ]
+    counts = Counts(files=1, bytes=0, hard_links=2, directories=2, symlinks=1, specials=0)
+    several = attrs.evolve(ANSWER, counts=counts, groups=[], problems=[])
+    assert totals(several) == [
+        "1 file, 0 B, in 2 directories",
+        "0 groups of duplicates, 0 B wasted",
+        "0 errors",
+        "2 hard links to another file (nothing is wasted there)",
+        "passed over: 1 symlink, 0 pipes, sockets and devices",
+    ]
 
 
 def figures(tally: Tally, *, digests: int, read: int) -> Figures:

@@ -54,8 +54,9 @@ class Workplace(Protocol):
 class Context(Generic[D]):
     """One attempt at one task, as its handler sees it.
 
-    Plain functions run in a thread: there `state`, `progress`, `progress_of`, `cancelled`,
-    `check` and `log` work; what is awaited does not.
+    Plain functions run in a thread. There everything works but what is awaited: `spawn`,
+    `spawn_many`, `run_in_thread`, and the verbs of the handles that `domain` and `find_domain`
+    return.
     """
 
     def __init__(self, workplace: Workplace) -> None:
@@ -96,7 +97,7 @@ class Context(Generic[D]):
 
     @property
     def log(self) -> LoggerAdapter[Logger]:
-        """A logger that says which task speaks."""
+        """A logger that adds task_id, task_type and attempt to the ``extra`` of each line."""
         return self._workplace.log
 
     def check(self) -> None:
@@ -104,7 +105,10 @@ class Context(Generic[D]):
         self._workplace.check()
 
     def state(self, of: type[S]) -> S:
-        """The state of type ``of``: the domain's, else the scheduler's; else MissingStateError."""
+        """The state of type ``of``: the domain's, else the scheduler's; else MissingStateError.
+
+        A base class finds the one state that is an instance of it; two are a MissingStateError.
+        """
         return self._workplace.state(of)
 
     def domain(self, key: type[D2]) -> DomainHandle[D2]:

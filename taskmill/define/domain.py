@@ -8,10 +8,10 @@ from typing import Any, Generic, final
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.codec import Codec
-from taskmill.define.task import DomainKey, Handler, Task
+from taskmill.define.task import DomainKey, Handler, Task, checked_key, checked_task_type
 from taskmill.model.errors import ConfigurationError
-from taskmill.model.limits import check_cap, check_options
-from taskmill.model.options import TaskOptions
+from taskmill.model.limits import check_cap, checked_items
+from taskmill.model.options import TaskOptions, check_options
 
 D = TypeVar("D", bound=DomainKey)
 
@@ -20,11 +20,12 @@ D = TypeVar("D", bound=DomainKey)
 class Domain(Generic[D]):
     """A self-contained bundle of task types that any scheduler can mount.
 
-    ``handlers`` run here; ``tasks`` are types this process only submits. ``state`` objects are
-    found by their type with `Context.state`. ``max_concurrency`` caps running tasks of the
-    domain. The remaining keywords are defaults for its tasks (`TaskOptions`). Everything is
-    checked here: foreign handlers, two handlers for a type, payload annotations that cannot be
-    resolved or stored raise ConfigurationError.
+    ``handlers`` run here; ``tasks`` are types known here without a handler: what the file holds
+    of them waits and can be looked up, but no more can be submitted. ``state`` objects are found
+    by their type with `Context.state`. ``max_concurrency`` caps running tasks of the domain. The
+    remaining keywords are defaults for its tasks (`TaskOptions`). Everything is checked here:
+    foreign handlers, two handlers for a type, payload annotations that cannot be resolved or
+    stored raise ConfigurationError.
     """
 
     def __init__(
@@ -38,8 +39,8 @@ class Domain(Generic[D]):
         **defaults: Unpack[TaskOptions],
     ) -> None:
         self.key = key
-        self.name: str = key.domain_name
-        self.handlers = tuple(handlers)
+        self.name: str = checked_key(key).domain_name
+        self.handlers = tuple(checked_items(handlers, f"domain {self.name!r}: handlers", "[send]"))
         check_cap(max_concurrency, f"domain {self.name!r}: max_concurrency")
         self.max_concurrency = max_concurrency
         self.defaults = defaults
@@ -53,11 +54,21 @@ class Domain(Generic[D]):
     def _codecs(self, tasks: Sequence[type[Task[D, Any]]]) -> dict[type[Task[D, Any]], Codec]:
         codecs: dict[type[Task[D, Any]], Codec] = {}
         names: set[str] = set()
-        for task in (*(handler.task for handler in self.handlers), *tasks):
+        owner = f"domain {self.name!r}"
+        for handler in self.handlers:
+            if not isinstance(handler, Handler):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
+                raise ConfigurationError(
+                    f"{owner}: {handler!r:.100} is no handler; write @Send.handler above the "
+                    "function, Send being its task class"
+                )
+        named = checked_items(tasks, f"{owner}: tasks", "[Send]")
+        for each in named:
+            checked_task_type(each, f"{owner}: tasks")
+        for task in (*(handler.task for handler in self.handlers), *named):
             if task.task_domain is not self.key:
                 raise ConfigurationError(
-                    f"domain {self.name!r} was given {task.__qualname__}, "
-                    f"which belongs to domain {task.task_domain.domain_name!r}"
+                    f"{owner} was given {task.__qualname__}, which belongs to domain "
+                    f"{task.task_domain.domain_name!r}{self._twin(task.task_domain)}"
                 )
             if task.task_type in names:
                 raise ConfigurationError(
@@ -68,11 +79,20 @@ class Domain(Generic[D]):
             codecs[task] = Codec(task)
         return codecs
 
+    def _twin(self, key: type[DomainKey]) -> str:
+        return f" of {another_class(key)}" if key.domain_name == self.name else ""
+
+
+def another_class(kind: type) -> str:
+    """How an error names a class that has the same stored name as the one at hand."""
+    return f"another class, {kind.__module__}.{kind.__qualname__}; was its module imported twice?"
+
 
 def by_type(state: Iterable[object], owner: str) -> dict[type, object]:
     """The objects by their type; ConfigurationError for two of one type."""
     found: dict[type, object] = {}
-    for item in state:
+    for item in checked_items(state, f"{owner}: state", "[config]"):
+        check_state(item)
         if type(item) in found:
             raise ConfigurationError(
                 f"{owner} was given two states of type {type(item).__qualname__}; "
@@ -80,3 +100,11 @@ def by_type(state: Iterable[object], owner: str) -> dict[type, object]:
             )
         found[type(item)] = item
     return found
+
+
+def check_state(state: object) -> None:
+    """Raise ConfigurationError for a class, which nobody would find by its type."""
+    if isinstance(state, type):
+        raise ConfigurationError(
+            f"the state {state.__qualname__} is a class; pass an instance: it is found by its type"
+        )

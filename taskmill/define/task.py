@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import (
     TYPE_CHECKING,
@@ -24,8 +25,7 @@ import attrs
 from typing_extensions import TypeVar, Unpack, get_original_bases
 
 from taskmill.model.errors import ConfigurationError
-from taskmill.model.limits import check_options
-from taskmill.model.options import ClassOptions
+from taskmill.model.options import ClassOptions, check_options
 
 if TYPE_CHECKING:
     from taskmill.define.context import Context
@@ -36,9 +36,16 @@ class DomainKey:
 
     domain_name: ClassVar[str]
 
-    def __init_subclass__(cls, *, name: str) -> None:
-        super().__init_subclass__()
-        cls.domain_name = checked_name(name, "a domain")
+    if TYPE_CHECKING:
+
+        def __init_subclass__(cls, *, name: str) -> None: ...
+
+    else:  # a missing name is our own error
+
+        def __init_subclass__(cls, *, name=None) -> None:
+            super().__init_subclass__()
+            example = f"class {cls.__name__}(DomainKey, name=...)"
+            cls.domain_name = checked_name(name, "a domain", example)
 
     def __new__(cls) -> Self:
         raise ConfigurationError(
@@ -73,22 +80,15 @@ class Task(Generic[D, R]):
     """The annotation of the result."""
     task_options: ClassVar[ClassOptions]
 
-    def __init_subclass__(cls, *, name: str, **options: Unpack[ClassOptions]) -> None:
-        super().__init_subclass__()
-        domain, result = _type_arguments(cls)
-        cls.task_domain = domain
-        cls.task_result = result
-        cls.task_name = checked_name(name, "a task type")
-        cls.task_type = f"{domain.domain_name}::{name}"
-        check_options(options, ClassOptions.__annotations__, cls.__qualname__)
-        cls.task_options = options
-        for field in inspect.get_annotations(cls):
-            if field in RESERVED or field.startswith("task_"):
-                raise ConfigurationError(
-                    f"{cls.__qualname__}.{field}: payload fields cannot be named "
-                    f"{', '.join(sorted(RESERVED))} or start with 'task_'; rename the field"
-                )
-        attrs.define(cls, frozen=True, kw_only=True, slots=False)
+    if TYPE_CHECKING:
+
+        def __init_subclass__(cls, *, name: str, **options: Unpack[ClassOptions]) -> None: ...
+
+    else:  # a missing name is our own error
+
+        def __init_subclass__(cls, *, name=None, **options) -> None:
+            super().__init_subclass__()
+            _declare(cls, name, options)
 
     def task_key(self) -> str | None:
         """The dedup identity within this type; None means the whole payload."""
@@ -118,6 +118,10 @@ class Task(Generic[D, R]):
 
         A coroutine function runs in the event loop, a plain function in a thread.
         """
+        if cls is Task:
+            raise ConfigurationError(
+                "Task.handler would be of no type: write the decorator of your own, @Send.handler"
+            )
         return Handler(task=cls, execute=execute)
 
     @classmethod
@@ -142,25 +146,132 @@ class Handler(Generic[D]):
     task: type[Task[D, Any]]
     execute: Callable[[Any, Context[D]], Any]
 
+    def __attrs_post_init__(self) -> None:
+        _check_execute(self.execute, f"the handler of {self.task.task_type!r}")
+
     @property
     def is_async(self) -> bool:
         """Whether it runs in the event loop rather than in a thread."""
-        function: Any = self.execute
-        while isinstance(function, partial):
-            function = function.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - of any function
-        return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-            getattr(function, "__call__", None)  # noqa: B004 - an object with `async def __call__`
-        )
+        return _is(inspect.iscoroutinefunction, self.execute)
 
 
-def checked_name(name: str, what: str) -> str:
+def checked_name(name: object, what: str, example: str) -> str:
     """Return ``name`` if it can be part of a qualified type name."""
-    if not name or "::" in name or " " in name or not name.isprintable():
+    if name is None:
+        raise ConfigurationError(f"{what} needs a name, which is stored: {example}")
+    if (
+        not isinstance(name, str)
+        or not name
+        or "::" in name
+        or " " in name
+        or not name.isprintable()
+    ):
         raise ConfigurationError(
-            f"{what} cannot be named {name!r}: "
-            "a name is not empty and has no '::', no white space and nothing unprintable"
+            f"{what} cannot be named {name!r:.100}: a name is text, not empty, and has no '::', "
+            "no white space and nothing unprintable"
         )
     return name
+
+
+def checked_key(key: object) -> type[DomainKey]:
+    """Return ``key`` if it is the key of a domain."""
+    if isinstance(key, type) and issubclass(key, DomainKey) and key is not DomainKey:
+        return key
+    raise ConfigurationError(
+        f"a domain is named by its key, a class such as "
+        f'class Mail(DomainKey, name="mail"), not by {key!r:.100}'
+    )
+
+
+def checked_task_type(task: object, what: str) -> type[Task[Any, Any]]:
+    """Return ``task`` if it is a task class."""
+    if isinstance(task, type) and issubclass(task, Task) and task is not Task:
+        return task  # pyright: ignore[reportUnknownVariableType] - of any domain and result
+    raise ConfigurationError(f"{what} takes a task class, such as Send, not {task!r:.100}")
+
+
+def _declare(cls: type[Task[Any, Any]], name: object, options: ClassOptions) -> None:
+    """Make ``cls`` a task type: name it, check what it says, and make an attrs class of it."""
+    domain, result = _type_arguments(cls)
+    cls.task_domain = domain
+    cls.task_result = result
+    example = f"class {cls.__name__}(Task[{domain.__name__}], name=...)"
+    cls.task_name = checked_name(name, "a task type", example)
+    cls.task_type = f"{domain.domain_name}::{name}"
+    check_options(options, ClassOptions.__annotations__, cls.__qualname__)
+    cls.task_options = options
+    _check_shape(cls)
+    for field in inspect.get_annotations(cls):
+        if field in RESERVED or field.startswith("task_"):
+            raise ConfigurationError(
+                f"{cls.__qualname__}.{field}: payload fields cannot be named "
+                f"{', '.join(sorted(RESERVED))} or start with 'task_'; rename the field"
+            )
+    attrs.define(cls, frozen=True, kw_only=True, slots=False)
+    parts: Iterable[attrs.Attribute[Any]] = cls.__dict__["__attrs_attrs__"]
+    for part in parts:
+        _check_default(part.default, f"{cls.__qualname__}.{part.name}")
+
+
+def _check_shape(cls: type[Task[Any, Any]]) -> None:
+    """Refuse a type whose fields are open, or not those that its annotations promise."""
+    free: tuple[object, ...] = getattr(cls, "__parameters__", ())
+    if free:
+        raise ConfigurationError(
+            f"{cls.__qualname__} leaves {', '.join(map(str, free))} open; a stored type has one "
+            "shape: name the types themselves, and make a task type for each"
+        )
+    for base in cls.__mro__[1:]:
+        fields = [
+            field
+            for field, annotation in inspect.get_annotations(base).items()
+            if "ClassVar" not in str(annotation)
+        ]
+        if fields and base.__module__ != __name__ and not attrs.has(base):
+            raise ConfigurationError(
+                f"{cls.__qualname__}: {base.__qualname__}.{fields[0]} is annotated in a plain "
+                f"class, so it is no field; put @attrs.frozen(kw_only=True) on {base.__qualname__}"
+            )
+
+
+def _check_default(default: object, what: str) -> None:
+    """Refuse a default that all tasks of the type would share and could change."""
+    if isinstance(default, dataclasses.Field):
+        raise ConfigurationError(
+            f"{what}: a task type is an attrs class, not a dataclass; write "
+            "attrs.field(factory=list)"
+        )
+    if type(default).__hash__ is None:  # as dataclasses tell what can change
+        kind = type(default).__name__
+        raise ConfigurationError(
+            f"{what}: all tasks would share the default {default!r:.100}; write "
+            f"attrs.field(factory={kind})"
+        )
+
+
+def _check_execute(execute: object, what: str) -> None:
+    if not callable(execute):
+        raise ConfigurationError(f"{what} must be a function of task and context, not {execute!r}")
+    if _is(inspect.isgeneratorfunction, execute) or _is(inspect.isasyncgenfunction, execute):
+        raise ConfigurationError(f"{what} yields; a handler returns its result once: {execute!r}")
+    try:
+        signature = inspect.signature(execute, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return  # some built-in functions cannot say
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{what} is called with the task and the context, which {execute!r} does not take: "
+            f"{error}"
+        ) from None
+
+
+def _is(kind: Callable[[Any], bool], function: Any) -> bool:
+    """Whether a function, or what an object or a partial calls, is of this kind."""
+    while isinstance(function, partial):
+        function = function.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - of any function
+    return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004 - an object with `async def __call__`
 
 
 def _type_arguments(cls: type[Task[Any, Any]]) -> tuple[type[DomainKey], Any]:

@@ -37,7 +37,8 @@ def print_summary(found: Found, figures: Figures, time: timedelta, stream: TextI
         _print_answer(found, console)
         seconds = max(time.total_seconds(), 0.001)
         rate = figures.tasks / seconds
-        console.print(Text(f"{figures.tasks:,} tasks in {time_text(time)}, {rate:,.0f} tasks/s"))
+        done = _many(figures.tasks, "task")
+        console.print(Text(f"{done} in {time_text(time)}, {rate:,.0f} tasks/s"))
         for name in found.written:
             console.print(Text(f"written: {name}"), soft_wrap=True)
     stream.writelines(text.rstrip() + "\n" for text in captured.get().splitlines())
@@ -46,19 +47,26 @@ def print_summary(found: Found, figures: Figures, time: timedelta, stream: TextI
 def totals(answer: Answer) -> list[str]:
     """The totals as lines."""
     counts = answer.counts
+    directories = _many(counts.directories, "directory", "directories")
     lines = [
-        f"{counts.files:,} files, {size_text(counts.bytes)}, in {counts.directories:,} directories",
-        f"{len(answer.groups):,} groups of duplicates, {size_text(answer.wasted)} wasted",
-        f"{len(answer.problems):,} errors",
+        f"{_many(counts.files, 'file')}, {size_text(counts.bytes)}, in {directories}",
+        f"{_many(len(answer.groups), 'group')} of duplicates, {size_text(answer.wasted)} wasted",
+        _many(len(answer.problems), "error"),
     ]
     if counts.hard_links:
-        lines.append(f"{counts.hard_links:,} files are hard links to another (they waste nothing)")
+        links = _many(counts.hard_links, "hard link")
+        lines.append(f"{links} to another file (nothing is wasted there)")
     if counts.symlinks or counts.specials:
         lines.append(
-            f"passed over: {counts.symlinks:,} symlinks, "
-            f"{counts.specials:,} pipes, sockets and devices"
+            f"passed over: {_many(counts.symlinks, 'symlink')}, "
+            + _many(counts.specials, "pipe, socket or device", "pipes, sockets and devices")
         )
     return lines
+
+
+def _many(number: int, one: str, several: str | None = None) -> str:
+    """A number with its noun."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def _print_answer(found: Found, console: Console) -> None:
@@ -72,7 +80,7 @@ def _print_answer(found: Found, console: Console) -> None:
     if len(answer.problems) > ERRORS:
         console.print(Text(f"not read: {len(answer.problems) - ERRORS:,} more", "yellow"))
     if found.failed_tasks:
-        text = f"{found.failed_tasks:,} tasks failed: this answer is not complete; run again"
+        text = f"{_many(found.failed_tasks, 'task')} failed: this answer is not complete; run again"
         console.print(Text(text, "red"))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from datetime import datetime, timedelta
 from logging import Logger, LoggerAdapter
 from types import TracebackType
@@ -73,9 +74,8 @@ class Attempt:
         self.record = record
         self.registration = registration
         self.start = start
-        self.options: AttemptOptions = attempt_options(
-            registration.defaults, record.options, record.max_retries
-        )
+        self._unfit: PayloadError | None = None
+        self.options: AttemptOptions = self._own_options()
         self.task: object = None
         self.result: object = None
         self.cause: StopCause | None = None
@@ -87,15 +87,15 @@ class Attempt:
 
     async def run(self, executor: Executor, jitter: Callable[[], float]) -> Result:
         """Run the handler to its end; every way it can end is a value."""
+        if self._unfit is not None:
+            return self._raised(self._unfit, jitter)
         codec = self.registration.codec
         try:
-            self.task = codec.decode(self.record.payload)
-        except PayloadError as error:
-            return self._raised(error, jitter)
-        try:
             with self._scope:
+                self.task = codec.decode(self.record.payload)
                 self.result = await self._call(executor)
-                return Returned(codec.encode_result(self.result))
+                if self.cause is not StopCause.TIMEOUT:
+                    return Returned(codec.encode_result(self.result))
         except BaseException as error:
             if anyio.get_current_task().has_pending_cancellation():
                 raise
@@ -114,7 +114,26 @@ class Attempt:
             context=Context[Any](self),
             hold=self._surroundings.clock.hold,
         )
-        return await executor.run(work)
+        result = await executor.run(work)
+        if inspect.isawaitable(result):
+            if inspect.iscoroutine(result):
+                result.close()
+            raise Permanent(
+                f"the handler of {self.record.type!r} returned {result!r:.100}, which nothing "
+                "awaits; make the handler async def"
+            )
+        return result
+
+    def _own_options(self) -> AttemptOptions:
+        """The options of this task; those of its type where what is stored of its own is none."""
+        defaults = self.registration.defaults
+        try:
+            return attempt_options(defaults, self.record.options, self.record.max_retries)
+        except Exception as error:  # noqa: BLE001 - a row may hold anything; it fails its own task
+            self._unfit = PayloadError(
+                f"the stored options {self.record.options!r:.200} do not fit: {error!r}"
+            )
+            return defaults.attempt
 
     def _halted(self, error: BaseException | None, jitter: Callable[[], float]) -> Result:
         """The handler was told to stop and has, whatever it made of that."""
@@ -125,21 +144,32 @@ class Attempt:
         return Halted(self.cause or StopCause.SHUTDOWN)
 
     def _raised(self, error: BaseException, jitter: Callable[[], float]) -> Raised:
-        policy = self.options.retry
-        if isinstance(error, PayloadError | PayloadTooLarge):
-            delay = None
-        elif isinstance(error, RetryAfter):
-            delay = min(max(error.delay, timedelta(0)), MAX_LENGTH)
-        elif is_retryable(policy, error):
-            delay = retry_delay(policy, self.record.attempt, jitter=jitter())
-        else:
-            delay = None
+        """What came of an error; one that cannot be judged is not retried, and says why."""
+        delay, note = None, ""
+        try:
+            delay = self._delay_after(error, jitter)
+        except BaseException as unjudged:  # noqa: BLE001 - retry_on is the user's; nothing is awaited
+            note = f"Not retried, for judging this error raised {_text_of(unjudged)}"
+        now = self._surroundings.clock.now()
+        kept = describe(error, run=self.record.run, at=now, note=note)
         return Raised(
-            error=describe(error, run=self.record.run, at=self._surroundings.clock.now()),
+            error=kept,
             max_retries=self.options.max_retries,
             delay=delay,
-            dead_letter=policy.dead_letter,
+            dead_letter=self.options.retry.dead_letter,
+            reason=kept.message if isinstance(error, Permanent) else "",
         )
+
+    def _delay_after(self, error: BaseException, jitter: Callable[[], float]) -> timedelta | None:
+        """When to try again; None for an error that is never retried."""
+        policy = self.options.retry
+        if isinstance(error, PayloadError | PayloadTooLarge):
+            return None
+        if isinstance(error, RetryAfter):
+            return min(max(error.delay, timedelta(0)), MAX_LENGTH)
+        if is_retryable(policy, error):
+            return retry_delay(policy, self.record.attempt, jitter=jitter())
+        return None
 
     # --- how it is stopped ---
 
@@ -182,7 +212,7 @@ class Attempt:
     @property
     def log(self) -> LoggerAdapter[Logger]:
         record = self.record
-        return LoggerAdapter(
+        return _TaskLog(
             logging.getLogger(f"taskmill.task.{record.type.replace('::', '.')}"),
             {"task_id": record.id, "task_type": record.type, "attempt": record.attempt},
         )
@@ -213,28 +243,52 @@ class Attempt:
             return await anyio.to_thread.run_sync(function, *args)
 
 
-def describe(error: BaseException, *, run: int, at: datetime) -> ErrorRecord:
-    """What is kept of an exception: its class, message and the end of its traceback, bounded."""
-    try:
-        message = str(error)
-    except Exception as broken:  # noqa: BLE001 - the user's __str__
-        message = f"<str() of this error raised {type(broken).__name__}>"
-    frames = "".join(
-        traceback.format_exception(type(error), error, _own_frames(error.__traceback__), limit=-25)
+class _TaskLog(LoggerAdapter[Logger]):
+    """Adds which task speaks to what the caller's ``extra`` says."""
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        return msg, {**kwargs, "extra": {**(kwargs.get("extra") or {}), **(self.extra or {})}}
+
+
+def describe(error: BaseException, *, run: int, at: datetime, note: str = "") -> ErrorRecord:
+    """What is kept of an exception: its class, message and the end of its traceback, bounded.
+
+    ``note`` is kept as the last line of the traceback.
+    """
+    frames = _attempted(
+        lambda: "".join(
+            traceback.format_exception(
+                type(error), error, _own_frames(error.__traceback__), limit=-25
+            )
+        ),
+        "traceback",
     )
     return ErrorRecord(
         type=f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        message=_storable(message)[:MAX_MESSAGE],
-        traceback=_storable(frames)[-MAX_TRACEBACK:],
+        message=_storable(_attempted(lambda: str(error), "str()"))[:MAX_MESSAGE],
+        traceback=_storable(f"{frames}{note}")[-MAX_TRACEBACK:],
         run=run,
         at=at,
     )
 
 
+def _text_of(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_attempted(lambda: str(error), 'str()')}"[:MAX_MESSAGE]
+
+
+def _attempted(text: Callable[[], str], what: str) -> str:
+    try:
+        return text()
+    except BaseException as broken:  # noqa: BLE001 - the user's __str__; nothing is awaited here
+        return f"<{what} of this error raised {type(broken).__name__}>"
+
+
 def _own_frames(trace: TracebackType | None) -> TracebackType | None:
     """The traceback from the first frame that is the handler's, not ours."""
     at = trace
-    while at is not None and at.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+    while at is not None and str(at.tb_frame.f_globals.get("__name__")).startswith(_OURS):
         at = at.tb_next
     return trace if at is None else at
 

@@ -14,7 +14,7 @@ import attrs
 
 
 class Clock(Protocol):
-    """Where the engine gets its time from; the only such place."""
+    """Where the engine reads what time it is; how long it sleeps is the event loop's own time."""
 
     def now(self) -> datetime:
         """The wall clock: aware, in UTC."""

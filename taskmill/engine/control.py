@@ -34,6 +34,7 @@ from taskmill.model.changes import (
     Submit,
 )
 from taskmill.model.errors import (
+    ConfigurationError,
     InvalidState,
     PayloadError,
     TaskCancelled,
@@ -43,6 +44,7 @@ from taskmill.model.errors import (
 )
 from taskmill.model.events import Cancelled, Enqueued, TaskHeader
 from taskmill.model.explanation import Explanation
+from taskmill.model.limits import check_id, check_timeout, checked_items
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import SubmitOutcome, Submitted
 from taskmill.model.record import TaskId, TaskRecord
@@ -97,7 +99,7 @@ class Control:
         ``at_least`` is the priority they have at the least where neither the call nor their class
         gives one.
         """
-        tasks = list(tasks)
+        tasks = checked_items(tasks, "what submit_many takes", "[Send(...)]")
         if not tasks:
             return []
         prepared = await self._prepared(
@@ -160,6 +162,7 @@ class Control:
 
     async def cancel(self, task: TaskId, *, domain: str | None, reason: str | None = None) -> bool:
         """End a waiting task, or have a running one stop; False if it had ended already."""
+        check_id(task, "cancel takes")
         change = CancelTask(id=task, domain=domain, reason=reason, now_ms=to_ms(self._clock.now()))
         effect = await self._writer.apply(change, self._cancelled)
         if effect is None:
@@ -188,6 +191,10 @@ class Control:
 
     async def get(self, task: TaskId, *, domain: str | None) -> TaskRecord:
         """The task with this id; UnknownTaskError if there is none, or none in ``domain``."""
+        check_id(task, "get takes")
+        return await self._read(task, domain)
+
+    async def _read(self, task: TaskId, domain: str | None) -> TaskRecord:
         with self._clock.hold():
             record = await self._store.get(task)
         if record is None or domain not in (None, record.domain):
@@ -218,23 +225,34 @@ class Control:
         self, task: TaskId, *, domain: str | None, timeout: timedelta | None
     ) -> TaskRecord:
         """The record of a task once it has ended; TimeoutError after ``timeout``."""
-        with anyio.fail_after(None if timeout is None else timeout.total_seconds()):
-            while True:
-                ended = self._endings.expect(task)
-                try:
-                    record = await self.get(task, domain=domain)
-                    if record.status.is_terminal:
-                        return record
-                    if self._endings.is_closed:
-                        raise InvalidState(f"the scheduler shut down before task {task} ended")
-                    await ended.wait()
-                finally:
-                    self._endings.forget(task, ended)
+        check_id(task, "wait takes")
+        check_timeout(timeout)
+        if timeout is None:
+            return await self._end_of(task, domain)
+        with anyio.move_on_after(timeout.total_seconds()):
+            return await self._end_of(task, domain)
+        raise TimeoutError(f"task {task} has not ended in the {timeout} that was waited for it")
+
+    async def _end_of(self, task: TaskId, domain: str | None) -> TaskRecord:
+        while True:
+            ended = self._endings.expect(task)
+            try:
+                record = await self._read(task, domain)
+                if record.status.is_terminal:
+                    return record
+                if self._endings.is_closed:
+                    raise InvalidState(f"the scheduler shut down before task {task} ended")
+                await ended.wait()
+            finally:
+                self._endings.forget(task, ended)
 
     async def result(
-        self, task: TaskId, *, domain: str | None, timeout: timedelta | None
+        self, of: Submitted[Any], *, domain: str | None, timeout: timedelta | None
     ) -> object:
         """What the task returned; TaskFailed or TaskCancelled if it ended without a result."""
+        if not isinstance(of, Submitted):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
+            raise ConfigurationError(f"result takes what submit returned, not {of!r:.100}")
+        task = of.id
         record = await self.wait(task, domain=domain, timeout=timeout)
         if record.status is TaskStatus.COMPLETED:
             known = self._registry.find(record.type)

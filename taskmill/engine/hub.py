@@ -32,20 +32,25 @@ class EventStream(
     """
 
     def __init__(
-        self, hub: Hub, *, domain: str | None, task_type: str | None, bound: int = BOUND
+        self,
+        hub: Callable[[], Hub],
+        *,
+        domain: str | None,
+        task_type: str | None,
+        bound: int = BOUND,
     ) -> None:
-        self._hub = hub
+        self._hub_of_now = hub
+        self._hub: Hub | None = None
         self.domain = domain
         self.task_type = task_type
         self._bound = bound
         self._unread: deque[AnyTaskEvent | ScopeEvent] = deque()
         self._missed = 0
         self._news: anyio.Event | None = None
-        self._is_open = False
 
     async def __aenter__(self) -> EventStream[E_co]:
+        self._hub = self._hub_of_now()
         self._hub.subscribe(self)
-        self._is_open = True
         return self
 
     async def __aexit__(
@@ -54,11 +59,12 @@ class EventStream(
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_open = False
-        self._hub.unsubscribe(self)
+        if self._hub is not None:
+            self._hub.unsubscribe(self)
+            self._hub = None
 
     async def __anext__(self) -> E_co:
-        if not self._is_open:
+        if self._hub is None:
             raise InvalidState("read events inside `async with handle.events() as events:`")
         while True:
             if self._missed:

@@ -33,7 +33,7 @@ class Intake:
 
     def take(self, task: Task[Any, Any]) -> NewTask:
         """The task as it will be inserted; raises what is wrong with it or with the options."""
-        known = self._registry.of(type(task))
+        known = self._registry.of(task)
         payload = known.codec.encode(task)
         placed = self._place(known, task)
         return NewTask(

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import attrs
 
 from taskmill.define.codec import Codec
-from taskmill.define.domain import Domain, by_type
-from taskmill.define.task import DomainKey, Handler, Task
+from taskmill.define.domain import Domain, another_class, by_type, check_state
+from taskmill.define.task import DomainKey, Handler, Task, checked_key, checked_task_type
 from taskmill.model.errors import ConfigurationError, MissingStateError, UnknownDomainError
+from taskmill.model.limits import checked_items
 from taskmill.model.options import TaskOptions
 from taskmill.rules.limits import Kind
 from taskmill.rules.options import TypeDefaults, type_defaults
@@ -47,7 +48,12 @@ class Registry:
         self.domains: dict[str, Domain[Any]] = {}
         self._types: dict[str, Registration] = {}
         self._state = by_type(state, "the scheduler")
-        for domain in domains:
+        for domain in checked_items(domains, "domains", "[mail_domain()]"):
+            if not isinstance(domain, Domain):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
+                raise ConfigurationError(
+                    f"domains takes Domain(...) objects, not {domain!r:.100}; "
+                    "call the function that makes the domain"
+                )
             if domain.name in self.domains:
                 raise ConfigurationError(
                     f"two domains are named {domain.name!r}; "
@@ -71,25 +77,57 @@ class Registry:
         """What is known of a stored type; None where no domain here has it."""
         return self._types.get(task_type)
 
-    def of(self, task: type[Task[Any, Any]]) -> Registration:
-        """What is known of a type that is submitted here; it must have a handler."""
-        known = self._types.get(task.task_type)
-        if known is None or known.task is not task:
-            self.domain(task.task_domain)
-            raise ConfigurationError(
-                f"domain {task.task_domain.domain_name!r} has no task type {task.__qualname__}; "
-                "add its handler to Domain(handlers=[...])"
-            )
+    def of(self, task: Task[Any, Any]) -> Registration:
+        """What is known of the type of a task that is submitted here; it must have a handler."""
+        kind = type(task)
+        known = self._types.get(getattr(kind, "task_type", ""))
+        if known is None or known.task is not kind:
+            raise self._not_submitted(task, known)
         if known.handler is None:
             raise ConfigurationError(
-                f"{task.task_type!r} has no handler here, so it would never run; "
+                f"{kind.task_type!r} has no handler here, so it would never run; "
                 "add one to Domain(handlers=[...])"
             )
         return known
 
+    def type_of(self, task: object) -> str:
+        """The stored name of a task class that is mounted here."""
+        kind = checked_task_type(task, "a rate")
+        self.domain(kind.task_domain)
+        known = self._types.get(kind.task_type)
+        if known is None or known.task is not kind:
+            raise ConfigurationError(
+                f"domain {kind.task_domain.domain_name!r} has no task type {kind.__qualname__}; "
+                "add its handler to Domain(handlers=[...])"
+            )
+        return kind.task_type
+
+    def _not_submitted(
+        self, task: Task[Any, Any], known: Registration | None
+    ) -> ConfigurationError:
+        """Why what was submitted is nothing that could run here."""
+        _check_task(task)
+        kind = type(task)
+        self.domain(kind.task_domain)
+        if known is None:
+            return ConfigurationError(
+                f"domain {kind.task_domain.domain_name!r} has no task type {kind.__qualname__}; "
+                "add its handler to Domain(handlers=[...])"
+            )
+        return ConfigurationError(
+            f"{kind.task_type!r} is mounted here as {another_class(known.task)} "
+            f"What was submitted is a {kind.__module__}.{kind.__qualname__}"
+        )
+
     def domain(self, key: type[DomainKey]) -> Domain[Any]:
         """The domain with this key; UnknownDomainError if it was not mounted."""
         found = self.find_domain(key)
+        if found is None and key.domain_name in self.domains:
+            twin = another_class(self.domains[key.domain_name].key)
+            raise UnknownDomainError(
+                f"domain {key.domain_name!r} is mounted here with {twin} "
+                f"What was asked for is {key.__module__}.{key.__qualname__}"
+            )
         if found is None:
             names = ", ".join(sorted(self.domains)) or "none"
             raise UnknownDomainError(
@@ -100,23 +138,33 @@ class Registry:
 
     def find_domain(self, key: type[DomainKey]) -> Domain[Any] | None:
         """The domain with this key, if it was mounted."""
-        found = self.domains.get(key.domain_name)
+        found = self.domains.get(checked_key(key).domain_name)
         return found if found is not None and found.key is key else None
 
     def add_state(self, state: object) -> None:
         """Make ``state`` visible to every domain, for handlers that ask from now on."""
+        check_state(state)
         self._state[type(state)] = state
 
     def state(self, domain: str, of: type[S]) -> S:
-        """The domain's state of this type, else the scheduler's."""
+        """The domain's state of this type, else the scheduler's.
+
+        In each, the one of exactly this type comes before the one of a subclass.
+        """
         scopes: tuple[Mapping[type, object], ...] = (self.domains[domain].state, self._state)
         for scope in scopes:
             exact = scope.get(of)
             if isinstance(exact, of):
                 return exact
-            for item in scope.values():
-                if isinstance(item, of):
-                    return item
+            fitting = [item for item in scope.values() if isinstance(item, of)]
+            if len(fitting) > 1:
+                names = " and ".join(type(item).__qualname__ for item in fitting)
+                raise MissingStateError(
+                    f"no one state of type {of.__qualname__}: {names} are both instances of it; "
+                    "ask for one of these"
+                )
+            if fitting:
+                return fitting[0]
         raise MissingStateError(
             f"no state of type {of.__qualname__}: neither Domain(..., state=[...]) of {domain!r} "
             "nor Scheduler(..., state=[...]) has one"
@@ -134,3 +182,11 @@ class Registry:
             )
             for name, known in self._types.items()
         }
+
+
+def _check_task(task: object) -> None:
+    if not isinstance(task, Task):
+        example = f"{task.__name__}(...)" if isinstance(task, type) else "Send(...)"
+        raise ConfigurationError(
+            f"what is submitted is a task, such as {example}, not {task!r:.100}"
+        )

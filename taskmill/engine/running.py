@@ -239,7 +239,7 @@ class Running:
         )
         again = settle(
             attempt.record,
-            Raised(error=failure, max_retries=0, delay=None),
+            Raised(error=failure, max_retries=0, delay=None, reason=reason),
             now_ms=settlement.now_ms,
         )
         self._writer.send(again, partial(self._settled, attempt, again))

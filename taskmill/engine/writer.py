@@ -11,7 +11,7 @@ import anyio
 import attrs
 
 from taskmill.engine.clock import Clock
-from taskmill.model.changes import Change, Effect, Settlement
+from taskmill.model.changes import CancelTask, Change, Effect, Settlement, Submit
 from taskmill.model.errors import InvalidState, StoreError
 from taskmill.store.base import Store
 
@@ -49,7 +49,8 @@ class Writer:
     _waiting: deque[tuple[Change, Receive]] = attrs.field(factory=deque[tuple[Change, Receive]])
     _wake: anyio.Event = attrs.field(factory=anyio.Event)
     _closing: bool = False
-    _busy: bool = False
+    _in_hand: list[tuple[Change, Receive]] = attrs.field(factory=list[tuple[Change, Receive]])
+    """The batch that is being written."""
     _has_ended: bool = False
     _pause: float = 0
     """Seconds until the next try while writing fails; zero while it works."""
@@ -95,17 +96,28 @@ class Writer:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being written or waits to be."""
-        return not self._busy and not self._waiting
+        return not self._in_hand and not self._waiting
 
     async def run(self) -> None:
-        """Write until closed."""
+        """Write until closed. Who still waits when that fails is told, and does not hang."""
+        try:
+            await self._run()
+        except BaseException:
+            self._has_ended = True
+            unknown = StoreError("the scheduler failed; whether this was written is not known")
+            for change, receive in (*self._in_hand, *self._waiting):
+                if isinstance(change, Submit | CancelTask):
+                    receive(unknown)
+            raise
+
+    async def _run(self) -> None:
         while True:
             self._wake = wake = anyio.Event()
             batch = self._cut()
             if batch:
-                self._busy = True
+                self._in_hand = batch
                 await self._write(batch)
-                self._busy = False
+                self._in_hand = []
             elif self._closing:
                 self._has_ended = True
                 return

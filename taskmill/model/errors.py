@@ -9,6 +9,7 @@ TaskmillError
 ├── PayloadTooLarge (ValueError)         a payload or result is over its limit
 ├── InvalidTag (ValueError)              a tag is over its limits
 ├── InvalidState (RuntimeError)          the task or scheduler is not in a state that allows this
+├── SchedulerFailed (RuntimeError)       the scheduler itself failed; its cause says why
 ├── StoreError (RuntimeError)            the database could not do it
 │   └── StoreInUse                       another scheduler dispatches from this database
 └── TaskFailed (RuntimeError)            `result` of a task that ended without one
@@ -59,6 +60,14 @@ class InvalidState(TaskmillError, RuntimeError):
     """The task, or the scheduler, is not in a state that allows this."""
 
 
+class SchedulerFailed(TaskmillError, RuntimeError):
+    """The scheduler met an error that it does not know and has stopped.
+
+    Raised by ``async with``, whose block is cancelled; the error is its cause, and a bug in
+    taskmill, or in a store or executor that was handed in. What was accepted is in the store.
+    """
+
+
 class StoreError(TaskmillError, RuntimeError):
     """The database could not do it: full, failing, read-only, busy for too long, or damaged."""
 
@@ -87,6 +96,10 @@ class RetryAfter(Exception):
     """Raise in a handler: this attempt failed; the next one, if any is left, is after ``delay``."""
 
     def __init__(self, delay: timedelta, reason: str = "") -> None:
+        if not isinstance(delay, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
+            raise ConfigurationError(
+                f"RetryAfter takes a timedelta, such as timedelta(seconds=5), not {delay!r:.100}"
+            )
         super().__init__(reason or f"retry after {delay}")
         self.delay = delay
 

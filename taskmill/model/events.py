@@ -1,4 +1,8 @@
-"""What happened: a closed union of frozen classes, published after the commit that made it true."""
+"""What happened: a closed union of frozen classes.
+
+Published after the commit that made it true; Progress and StopOverdue, which no commit makes, are
+published when they happen.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +72,10 @@ class Enqueued(About[T]):
     """A new task is in the store."""
 
     due_at: datetime | None = None
-    """Set where it may not start yet."""
+    """Its start time, where that had not come at the submit.
+
+    A follow-up (of a REQUEUED submit) also waits for the task before it.
+    """
 
 
 @attrs.frozen(kw_only=True)
@@ -102,6 +109,11 @@ class Failed(About[T]):
     error: ErrorRecord
     will_retry: bool
     retry_at: datetime | None = None
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt failed, counted from 1."""
+        return self.header.attempt
 
 
 @attrs.frozen(kw_only=True)

@@ -1,12 +1,14 @@
-"""Which values an option can have."""
+"""Which values a parameter or an option can have."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import cast
+from typing import TypeGuard, TypeVar
 
 from taskmill.model.errors import ConfigurationError, InvalidTag
+
+T = TypeVar("T")
 
 MAX_TAGS = 32
 MAX_TAG_KEY = 64
@@ -15,27 +17,7 @@ MAX_TEXT = 1024
 MAX_LENGTH = timedelta(days=36_525)
 """A hundred years: what is longer overflows somewhere between here and a row."""
 
-_TEXTS = ("group", "key", "label")
-_LENGTHS = ("delay", "stop_grace", "timeout")
-_NUMBERS = {"priority": 255, "max_retries": 1_000_000}
-
-
-def check_options(layer: Mapping[str, object], known: Container[str], owner: str) -> None:
-    """Raise ConfigurationError for an option that is unknown or whose value cannot be meant."""
-    for name, value in layer.items():
-        if name not in known:
-            names = ", ".join(sorted(cast("Mapping[str, object]", known)))  # annotations: a dict
-            raise ConfigurationError(f"{owner}: unknown option {name}; there is {names}")
-        if name in _NUMBERS:
-            check_whole(value, 0, _NUMBERS[name], f"{owner}: {name}")
-        elif value is not None and name in _TEXTS:
-            check_text(value, f"{owner}: {name}")
-        elif name in _LENGTHS and not (value is None and name == "timeout"):
-            check_length(value, f"{owner}: {name}")
-            if name == "timeout" and not value:
-                raise ConfigurationError(f"{owner}: timeout is more than zero, or None for none")
-        elif name == "preemptible" and not isinstance(value, bool):
-            raise ConfigurationError(f"{owner}: preemptible is True or False, not {value!r}")
+MAX_RETRIES = 1_000_000
 
 
 def check_length(value: object, what: str) -> None:
@@ -55,8 +37,12 @@ def check_text(value: object, what: str) -> None:
         )
 
 
-def check_tags(tags: Mapping[str, str]) -> None:
-    """Raise InvalidTag for tags over their limits."""
+def check_tags(tags: Mapping[str, str], what: str = "tags") -> None:
+    """Raise InvalidTag for tags over their limits, ConfigurationError for what are no tags."""
+    if not isinstance(tags, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
+        raise ConfigurationError(
+            f"{what} must be a mapping from text to text, such as {{'job': '7'}}, not {tags!r:.100}"
+        )
     if len(tags) > MAX_TAGS:
         raise InvalidTag(f"{len(tags)} tags; a task has at most {MAX_TAGS}")
     for key, value in tags.items():
@@ -66,16 +52,50 @@ def check_tags(tags: Mapping[str, str]) -> None:
             raise InvalidTag(f"tag {key!r}: {value!r} is no text of up to {MAX_TAG_VALUE} bytes")
 
 
-def check_cap(cap: int | None, what: str) -> None:
+def check_cap(cap: object, what: str) -> None:
     """Raise ConfigurationError for a cap below 1: it would hold work for ever, unseen."""
-    if cap is not None and cap < 1:
-        raise ConfigurationError(f"{what} must be 1 or more, or None for no cap; got {cap!r}")
+    if cap is not None and not (is_whole(cap) and cap >= 1):
+        raise ConfigurationError(
+            f"{what} must be 1 or more, as a whole number, or None for no cap; got {cap!r:.100}"
+        )
 
 
 def check_whole(value: object, least: int, most: int, what: str) -> None:
     """Raise ConfigurationError for what is no whole number in this range."""
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ConfigurationError(f"{what} is a whole number from {least} to {most}, not {value!r}")
+    if not is_whole(value) or not least <= value <= most:
+        raise ConfigurationError(
+            f"{what} is a whole number from {least} to {most}, not {value!r:.100}"
+        )
+
+
+def check_id(value: object, what: str) -> None:
+    """Raise ConfigurationError for what is no task's id; whether there is such a task is open."""
+    if not is_whole(value):
+        raise ConfigurationError(f"{what} a task's id, such as submitted.id, not {value!r:.100}")
+
+
+def check_timeout(timeout: object) -> None:
+    """Raise ConfigurationError for what is no time to wait; None is for ever."""
+    if timeout is not None:
+        check_length(timeout, "timeout")
+        if not timeout:
+            raise ConfigurationError("timeout must be more than zero, or None to wait for ever")
+
+
+def checked_items(given: Iterable[T], what: str, example: str) -> list[T]:
+    """Return what ``given`` holds; ConfigurationError for one thing where several are meant."""
+    as_it_came: object = given
+    is_one = isinstance(as_it_came, str | bytes | Mapping | type)
+    if is_one or not hasattr(as_it_came, "__iter__"):
+        raise ConfigurationError(
+            f"{what} must be a list, such as {example}, not {as_it_came!r:.100}"
+        )
+    return list(given)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether ``value`` is a whole number; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _fits(text: object, limit: int) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard, TypeVar, cast
 
 import attrs
 
 from taskmill.model.errors import ConfigurationError
-from taskmill.model.limits import check_length
+from taskmill.model.limits import MAX_RETRIES, check_length, check_whole
 
 
 class Priority(enum.IntEnum):
@@ -43,16 +44,64 @@ class Backoff(enum.Enum):
     EXPONENTIAL = "exponential"
 
 
-RetryOn: TypeAlias = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+E = TypeVar("E", bound=enum.Enum)
+
+RetryOn: TypeAlias = (
+    type[BaseException] | Iterable[type[BaseException]] | Callable[[BaseException], bool]
+)
+"""An exception class, some of them, or a function that says whether to retry."""
+Retryable: TypeAlias = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
 def _is_length(_: object, attribute: attrs.Attribute[Any], value: timedelta) -> None:
     check_length(value, attribute.name)
 
 
-def _not_negative(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise ConfigurationError(f"{attribute.name} must be zero or more, not {value!r}")
+def _is_whole(_: object, attribute: attrs.Attribute[Any], value: int) -> None:
+    check_whole(value, 0, MAX_RETRIES, attribute.name)
+
+
+def _is_factor(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ConfigurationError(f"{attribute.name} must be zero or more, not {value!r:.100}")
+
+
+def _is_bool(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{attribute.name} must be True or False, not {value!r:.100}")
+
+
+def _is_member(of: type[E]) -> Callable[[object, attrs.Attribute[Any], E], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, of):
+            members = ", ".join(str(member) for member in of)
+            raise ConfigurationError(
+                f"{attribute.name} must be one of {members}, not {value!r:.100}"
+            )
+
+    return check
+
+
+def _is_exception(kind: object) -> TypeGuard[type[BaseException]]:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
+
+
+def _retryable(given: RetryOn) -> Retryable:
+    """What a policy keeps of its ``retry_on``: classes as a tuple, or the function."""
+    as_it_came: object = given
+    if isinstance(as_it_came, type):
+        as_it_came = (as_it_came,)
+    if isinstance(as_it_came, Iterable):
+        classes = tuple(cast("Iterable[object]", as_it_came))  # each is looked at below
+        kinds = tuple(each for each in classes if _is_exception(each))
+        if len(kinds) == len(classes):
+            return kinds
+    elif callable(given) and not inspect.iscoroutinefunction(given):
+        return cast("Callable[[BaseException], bool]", given)  # no class, as seen above
+    raise ConfigurationError(
+        f"retry_on must be exception classes, such as (ConnectionError,), or a plain function "
+        f"that takes the exception and returns a bool, not {given!r:.100}"
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -62,18 +111,19 @@ class RetryPolicy:
     ``max_retries`` counts *retries*: 3 means up to 4 attempts. The delay before retry ``n``
     (counted from 1) is ``base`` (constant), ``base * n`` (linear) or ``base * multiplier ** (n-1)``
     (exponential), never more than ``max_delay``, with ``jitter`` applied before that bound.
-    Exceptions that ``retry_on`` does not name end the task as FAILED. When the retries are
+    Exceptions that ``retry_on`` does not name end the task as FAILED, as does one that makes a
+    ``retry_on`` function itself raise. When the retries are
     spent the task ends as DEAD, or as FAILED with ``dead_letter=False``.
     """
 
-    max_retries: int = attrs.field(default=3, validator=_not_negative)
-    backoff: Backoff = Backoff.EXPONENTIAL
+    max_retries: int = attrs.field(default=3, validator=_is_whole)
+    backoff: Backoff = attrs.field(default=Backoff.EXPONENTIAL, validator=_is_member(Backoff))
     base: timedelta = attrs.field(default=timedelta(seconds=1), validator=_is_length)
     max_delay: timedelta = attrs.field(default=timedelta(seconds=60), validator=_is_length)
-    multiplier: float = attrs.field(default=2.0, validator=_not_negative)
-    jitter: Jitter = Jitter.NONE
-    retry_on: RetryOn = (Exception,)
-    dead_letter: bool = True
+    multiplier: float = attrs.field(default=2.0, validator=_is_factor)
+    jitter: Jitter = attrs.field(default=Jitter.NONE, validator=_is_member(Jitter))
+    retry_on: Retryable = attrs.field(default=(Exception,), converter=_retryable)
+    dead_letter: bool = attrs.field(default=True, validator=_is_bool)
 
     @classmethod
     def constant(

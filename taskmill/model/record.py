@@ -21,7 +21,7 @@ class ErrorRecord:
     """Qualified name of the exception's class."""
     message: str
     traceback: str
-    """The last lines of the traceback, bounded to 16 KiB; empty where there was none."""
+    """The end of the traceback, at most 16,384 characters; empty where there was none."""
     run: int
     at: datetime
 
@@ -52,7 +52,10 @@ class TaskRecord:
     """JSON of the other options the call gave for its attempts."""
     created_at: datetime
     ready_at: datetime
-    """Since when the task has been ready to run; its place in the queue."""
+    """Its submit, or its start time where that came later: its place in ready order.
+
+    Kept over retries and interruptions; a follow-up takes the end of the task before it.
+    """
     due_at: datetime | None
     """Set while the task may not start yet (delay, run_at, retry backoff)."""
     run_at: datetime | None
@@ -64,7 +67,7 @@ class TaskRecord:
     errors: tuple[ErrorRecord, ...]
     """Oldest first, the last ten."""
     reason: str | None
-    """Why the task ended the way it did, where it did not complete."""
+    """Why the task ended the way it did, where it did not complete; never empty then."""
     preemptions: int = 0
     """How often it gave its slot to something more urgent."""
     effective_priority: int = attrs.field(
@@ -79,7 +82,10 @@ class TaskRecord:
 
     @property
     def duration(self) -> timedelta | None:
-        """How long the last run took; None before its end."""
+        """From the start of the last run to the end of the task; None before that.
+
+        Longer than the run where the task ended while it waited for a retry.
+        """
         if self.started_at is None or self.finished_at is None:
             return None
         return self.finished_at - self.started_at

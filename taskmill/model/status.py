@@ -8,7 +8,12 @@ from types import MappingProxyType
 
 
 class TaskStatus(enum.StrEnum):
-    """The state of a task, as stored; ``PAUSED`` is reported only and never stored."""
+    """Where a task is in its life.
+
+    Tasks are PENDING, BLOCKED (a follow-up), RUNNING, or have ended as COMPLETED, FAILED, DEAD
+    (the retries are spent) or CANCELLED. Nothing makes the others yet; PAUSED will be reported
+    only, never stored.
+    """
 
     PENDING = "pending"
     BLOCKED = "blocked"
@@ -25,7 +30,7 @@ class TaskStatus(enum.StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the task has ended; only `retry` moves a task out of such a state."""
+        """Whether the task has ended."""
         return self in TERMINAL
 
 
@@ -58,4 +63,4 @@ TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = MappingProxyType(
         _S.CANCELLED: frozenset({_S.PENDING}),
     }
 )
-"""Legal moves; a state that is missing here is never left."""
+"""Legal moves, with those that nothing makes yet; a status that is missing here is never left."""

@@ -14,8 +14,8 @@ from typing import Any, cast
 import attrs
 
 from taskmill.model.errors import ConfigurationError
-from taskmill.model.limits import check_options, check_tags, check_text
-from taskmill.model.options import SubmitOptions, TaskOptions
+from taskmill.model.limits import check_tags, check_text
+from taskmill.model.options import SubmitOptions, TaskOptions, check_options
 from taskmill.model.policies import Backoff, Jitter, Priority, RetryPolicy
 from taskmill.model.times import ceil_ms, to_ms
 
@@ -122,7 +122,10 @@ def placement(
     if call:
         check_options(call, SubmitOptions.__annotations__, "this call")
         options = cast("TaskOptions", {**options, **call})  # a call has the same keys and more
-    tags = {**defaults.tags, **payload_tags} if payload_tags else defaults.tags
+    tags = defaults.tags
+    if payload_tags:
+        check_tags(payload_tags, "task_tags()")
+        tags = {**tags, **payload_tags}
     if "tags" in call:
         tags = merged_tags(tags, call)
     if tags is not defaults.tags:

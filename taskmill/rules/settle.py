@@ -29,6 +29,8 @@ class Raised:
     delay: timedelta | None
     """When to try again if retries are left; None for an error that is never retried."""
     dead_letter: bool = True
+    reason: str = ""
+    """What to say of a task that fails for good; by default the error."""
 
 
 @attrs.frozen
@@ -76,7 +78,8 @@ def _halted(record: TaskRecord, cause: StopCause, now_ms: int) -> Settlement:
 def _failed(record: TaskRecord, raised: Raised, now_ms: int) -> Settlement:
     error = raised.error
     if raised.delay is None:
-        return _ended(record, now_ms, TaskStatus.FAILED, reason=error.message, error=error)
+        reason = raised.reason or _summary(error)
+        return _ended(record, now_ms, TaskStatus.FAILED, reason=reason, error=error)
     if record.attempt <= raised.max_retries:
         delay_ms = ceil_ms(raised.delay)
         return Settlement(
@@ -89,8 +92,15 @@ def _failed(record: TaskRecord, raised: Raised, now_ms: int) -> Settlement:
             error=error,
         )
     status = TaskStatus.DEAD if raised.dead_letter else TaskStatus.FAILED
-    reason = f"failed {record.attempt} times; last: {error.message}"
+    often = "once:" if record.attempt == 1 else f"{record.attempt} times; last:"
+    reason = f"failed {often} {_summary(error)}"
     return _ended(record, now_ms, status, reason=reason, error=error)
+
+
+def _summary(error: ErrorRecord) -> str:
+    """The error in a line: the name of its class, and its message where it has one."""
+    name = error.type.rpartition(".")[2]
+    return f"{name}: {error.message}" if error.message else name
 
 
 def _ended(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import types
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import attrs
 import pytest
@@ -14,8 +15,9 @@ import pytest
 from taskmill.define.context import Context
 from taskmill.define.domain import Domain, by_type
 from taskmill.define.task import DomainKey, Handler, Task
-from taskmill.model.errors import ConfigurationError
-from taskmill.model.policies import GroupPolicy, Priority, RetryPolicy
+from taskmill.model.errors import ConfigurationError, InvalidTag
+from taskmill.model.policies import Priority, RetryPolicy
+from taskmill.model.sharing import GroupPolicy
 
 
 class Ingest(DomainKey, name="ingest"): ...
@@ -142,9 +144,9 @@ def test_any_other_name_is_fine(name: str) -> None:
 
 
 def test_a_name_is_required() -> None:
-    with pytest.raises(TypeError, match="name"):
+    with pytest.raises(ConfigurationError, match=r"class Wrong\(Task\[Ingest\], name=...\)"):
         declare(Task[Ingest])
-    with pytest.raises(TypeError, match="name"):
+    with pytest.raises(ConfigurationError, match=r"class Wrong\(DomainKey, name=...\)"):
         declare(DomainKey)
 
 
@@ -358,3 +360,148 @@ def test_a_payload_field_that_cannot_be_stored_is_refused_by_the_domain() -> Non
     wrong = cast("type[Task[Ingest, Any]]", declare(Task[Ingest], {"sock": object}, name="wrong"))
     with pytest.raises(ConfigurationError, match="sock"):
         Domain(Ingest, tasks=[wrong])
+
+
+# --- what is no declaration ----------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Sized:
+    size: int
+
+
+class Annotated:
+    size: int
+
+
+class Counted:
+    count: ClassVar[int] = 0
+
+
+def test_fields_of_an_attrs_mixin_are_fields_and_those_of_a_plain_class_are_refused() -> None:
+    class Whole(Sized, Counted, Task[Ingest], name="whole"):
+        url: str
+
+    task = cast("Callable[..., Whole]", Whole)(size=1, url="u")  # mypy sees no inherited field
+    assert Domain(Ingest, tasks=[Whole]).codecs[Whole].encode(task) == '{"size":1,"url":"u"}'
+    with pytest.raises(ConfigurationError, match=r"Annotated\.size is annotated in a plain class"):
+
+        class Hollow(Annotated, Task[Ingest], name="hollow"):
+            url: str
+
+
+@pytest.mark.parametrize("default", [[], {}, set[int](), bytearray()])
+def test_a_default_that_all_tasks_would_share_is_refused(default: object) -> None:
+    kind = type(default).__name__
+    message = rf"Shared\.xs: .* write attrs\.field\(factory={kind}\)"
+    for written in (default, attrs.field(default=default)):
+        with pytest.raises(ConfigurationError, match=message):
+
+            class Shared(Task[Ingest], name="shared"):
+                xs: Any = written
+
+
+def test_a_field_of_a_dataclass_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"not a dataclass; write attrs\.field"):
+
+        class Wrong(Task[Ingest], name="wrong"):
+            xs: list[int] = dataclasses.field(default_factory=list[int])
+
+
+T = TypeVar("T")
+
+
+def test_a_task_type_that_leaves_a_type_open_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="leaves ~T open"):
+
+        class Open(Task[Ingest], Generic[T], name="open"):
+            item: T
+
+    with pytest.raises(ConfigurationError, match="leaves ~T open"):
+
+        class OpenResult(Task[Ingest, T], name="open"): ...
+
+
+def generator(task: Any, ctx: Any) -> Any:
+    yield 1
+
+
+async def async_generator(task: Any, ctx: Any) -> Any:
+    yield 1
+
+
+def one(task: Any) -> None: ...
+
+
+def three(task: Any, ctx: Any, more: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("execute", "message"),
+    [
+        (None, "must be a function of task and context, not None"),
+        ("send", "must be a function"),
+        (generator, "yields"),
+        (async_generator, "yields"),
+        (functools.partial(generator), "yields"),
+        (one, "is called with the task and the context, .* too many positional"),
+        (three, "is called with the task and the context, .* missing .*'more'"),
+    ],
+)
+def test_a_function_that_cannot_be_a_handler_is_refused(execute: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"the handler of 'ingest::fetch' {message}"):
+        Fetch.handler(execute)
+
+
+@pytest.mark.parametrize(
+    "execute", [functools.partial(three, 1), AsyncCallable(), AsyncCallable().method, print]
+)
+def test_whatever_takes_a_task_and_a_context_can_be_a_handler(execute: Any) -> None:
+    assert Fetch.handler(execute).task is Fetch
+
+
+def test_the_base_has_no_handler() -> None:
+    base: Any = Task
+    with pytest.raises(ConfigurationError, match=r"@Send\.handler"):
+        base.handler(fetch)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"handlers": [fetch]}, r"is no handler; write @Send\.handler above"),
+        ({"handlers": Fetch.handler(fetch)}, "handlers must be a list"),
+        ({"tasks": Fetch}, "tasks must be a list"),
+        ({"tasks": [Fetch(url="u")]}, "tasks takes a task class"),
+        ({"tasks": [Task]}, "tasks takes a task class"),
+        ({"state": 5}, "state must be a list"),
+        ({"state": "text"}, "state must be a list"),
+        ({"state": [dict]}, "the state dict is a class; pass an instance"),
+        ({"tags": ["a"]}, "tags must be a mapping"),
+        ({"max_concurrency": "4"}, "max_concurrency must be 1 or more"),
+        ({"retry": 3}, "retry must be a RetryPolicy"),
+        ({"requeue": "no"}, "requeue must be True or False"),
+    ],
+)
+def test_a_domain_of_the_wrong_things_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{message}"):
+        Domain(Ingest, **given)
+
+
+def test_a_tag_of_a_domain_is_checked_there() -> None:
+    wrong: Any = {"a": 1}
+    with pytest.raises(InvalidTag):
+        Domain(Ingest, tags=wrong)
+
+
+@pytest.mark.parametrize("key", ["ingest", DomainKey, Fetch, None])
+def test_a_domain_is_named_by_its_key(key: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a domain is named by its key, a class such as"):
+        Domain(key)
+
+
+def test_a_name_is_text() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be named 5"):
+        declare(Task[Ingest], name=5)
+    with pytest.raises(ConfigurationError, match="cannot be named 5"):
+        declare(DomainKey, name=5)

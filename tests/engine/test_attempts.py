@@ -102,7 +102,7 @@ async def test_three_retries_are_four_attempts_with_growing_delays_and_end_as_de
     assert [error.message for error in record.errors] == [
         f"no luck in run {run}" for run in (1, 2, 3, 4)
     ]
-    assert record.reason == "failed 4 times; last: no luck in run 4"
+    assert record.reason == "failed 4 times; last: ValueError: no luck in run 4"
 
 
 async def test_a_retry_that_succeeds_completes_and_keeps_its_errors() -> None:

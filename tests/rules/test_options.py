@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from taskmill.define.domain import Domain
 from taskmill.define.task import DomainKey, Task
 from taskmill.model.errors import ConfigurationError, InvalidTag
-from taskmill.model.limits import MAX_LENGTH, check_options, check_tags
-from taskmill.model.options import SubmitOptions, TaskOptions
+from taskmill.model.limits import MAX_LENGTH, check_tags
+from taskmill.model.options import SubmitOptions, TaskOptions, check_options
 from taskmill.model.policies import Backoff, Jitter, Priority, RetryPolicy
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.options import (
@@ -102,7 +102,11 @@ def test_without_a_word_from_anybody_the_built_in_options_hold() -> None:
         attempt=None,
     )
     assert defaults().attempt == AttemptOptions(
-        timeout=None, retry=RetryPolicy(), max_retries=3, stop_grace=timedelta(seconds=30)
+        timeout=None,
+        retry=RetryPolicy(),
+        max_retries=3,
+        stop_grace=timedelta(seconds=30),
+        preemptible=True,
     )
 
 
@@ -313,6 +317,7 @@ def test_the_options_of_a_call_come_back_from_the_store_as_they_were(
         retry=RetryPolicy(),
         max_retries=5 if max_retries is None else max_retries,
         stop_grace=stop_grace,
+        preemptible=True,
     )
 
 
@@ -379,6 +384,12 @@ def test_the_limits_themselves_are_fine() -> None:
     check_options({"priority": 0, "max_retries": 0, "delay": timedelta(0)}, known, "this call")
     check_options({"priority": 255, "stop_grace": timedelta(0)}, known, "this call")
     check_options({"timeout": MAX_LENGTH, "delay": MAX_LENGTH}, known, "this call")
+
+
+@pytest.mark.parametrize("name", SubmitOptions.__annotations__)
+def test_every_option_is_checked(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"this call: {name} "):
+        check_options({name: object()}, SubmitOptions.__annotations__, "this call")
 
 
 def test_an_option_that_does_not_exist_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -174,7 +175,7 @@ def test_permanent_and_retry_after_overrule_the_policy() -> None:
 
 def test_negative_values_are_refused_with_their_name() -> None:
     late = timedelta(seconds=-1)
-    with pytest.raises(ConfigurationError, match="max_retries must be zero or more, not -1"):
+    with pytest.raises(ConfigurationError, match=r"max_retries is a whole number from 0 .* not -1"):
         RetryPolicy(max_retries=-1)
     with pytest.raises(ConfigurationError, match="base must be a timedelta from zero"):
         RetryPolicy(base=late)
@@ -187,3 +188,45 @@ def test_negative_values_are_refused_with_their_name() -> None:
         RetryPolicy(multiplier=-0.5)
     with pytest.raises(ConfigurationError, match="must be a timedelta from zero"):
         RetryPolicy.constant(3, late)
+
+
+def test_what_a_policy_retries_on_is_a_class_some_of_them_or_a_function() -> None:
+    assert RetryPolicy(retry_on=OSError) == RetryPolicy(retry_on=(OSError,))
+    assert RetryPolicy(retry_on=[OSError, KeyError]).retry_on == (OSError, KeyError)
+    assert not is_retryable(RetryPolicy(retry_on=()), OSError())
+    assert is_retryable(RetryPolicy.constant(1, retry_on=OSError), ConnectionError())
+    function = RetryPolicy(retry_on=lambda error: isinstance(error, KeyError))
+    assert is_retryable(function, KeyError())
+    assert not is_retryable(function, OSError())
+
+
+async def coroutine_function(error: BaseException) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("retry_on", 5),
+        ("retry_on", "OSError"),
+        ("retry_on", int),
+        ("retry_on", (OSError, int)),
+        ("retry_on", (OSError(),)),
+        ("retry_on", coroutine_function),
+        ("backoff", "linear"),
+        ("jitter", "full"),
+        ("jitter", None),
+        ("dead_letter", "no"),
+        ("multiplier", "2"),
+        ("multiplier", True),
+        ("max_retries", "3"),
+        ("max_retries", 2.5),
+        ("max_retries", True),
+        ("max_retries", None),
+        ("base", 1),
+    ],
+)
+def test_a_policy_refuses_values_of_the_wrong_kind(name: str, value: object) -> None:
+    wrong: Any = {name: value}
+    with pytest.raises(ConfigurationError, match=f"^{name} "):
+        RetryPolicy(**wrong)

@@ -98,7 +98,7 @@ def test_a_timeout_is_not_a_result_of_its_own() -> None:
 @pytest.mark.parametrize("dead_letter", [False, True])
 def test_an_error_that_is_never_retried_fails_the_task(attempt: int, *, dead_letter: bool) -> None:
     expected = attrs.evolve(
-        settled(TaskStatus.FAILED, attempt=attempt), reason="no luck", error=ERROR
+        settled(TaskStatus.FAILED, attempt=attempt), reason="ValueError: no luck", error=ERROR
     )
     error = raised(delay=None, dead_letter=dead_letter)
     assert settle(running(attempt=attempt), error, now_ms=NOW_MS) == expected
@@ -123,7 +123,7 @@ def test_an_error_with_no_retries_left_ends_the_task(
 ) -> None:
     expected = attrs.evolve(
         settled(status, attempt=attempt),
-        reason=f"failed {attempt} times; last: no luck",
+        reason=f"failed {attempt} times; last: ValueError: no luck",
         error=ERROR,
     )
     error = raised(dead_letter=dead_letter)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from taskmill.model.changes import Claim, Submit
+from taskmill.model.changes import CancelTask, Claim, Placed, Submit
 from taskmill.model.errors import ConfigurationError, StoreError
 from taskmill.store.sqlite import SqliteStore
 from taskmill.store.sqlite.store import WAL_LIMIT, Durability
@@ -68,6 +69,32 @@ async def test_the_writing_connection_is_as_durable_as_asked(
     assert await pragma(store, "journal_mode") == "wal"
     assert await pragma(store, "foreign_keys") == 1
     await store.close()
+
+
+async def test_a_change_that_raises_what_nobody_expects_fails_alone(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = sqlite_store(path)
+    await store.open(now=NOW)
+    no_id: Any = "1"
+    cancel = CancelTask(id=no_id, domain=None, reason=None, now_ms=T0)
+    with caplog.at_level(logging.ERROR):
+        before, failed, after = await store.apply(
+            [Submit((new_task("a"),)), cancel, Submit((new_task("b"),))]
+        )
+    assert isinstance(failed, StoreError)
+    assert "CancelTask failed: TypeError" in str(failed)
+    assert caplog.records[0].exc_info is not None
+    for effect in (before, after):
+        assert isinstance(effect, tuple)
+        assert isinstance(effect[0], Placed)
+    await store.close()
+
+
+@pytest.mark.parametrize("wrong", ["", 5, None, b"app.db"])
+def test_a_path_that_is_none_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="the path of a store is text or a Path"):
+        SqliteStore(wrong)
 
 
 def test_a_durability_that_is_none_is_refused() -> None:

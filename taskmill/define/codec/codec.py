@@ -26,8 +26,8 @@ class Codec:
 
     The JSON of a payload depends on its value alone: keys and sets are sorted, NaN is refused.
     Every value comes back equal and with its exact type, or is refused: a bool is no int, a
-    StrEnum no str, a subclass not its base. Only an int in a float field comes back as the float
-    it equals. A dict comes back in the order of its keys' text.
+    StrEnum no str, a subclass not its base. Two things change: an int in a float field comes back
+    as the float it equals, and a dict in the order of its keys' text.
 
     Made once per type: ConfigurationError if an annotation cannot be resolved or stored.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -58,6 +59,8 @@ from taskmill.store.sqlite.rows import (
 )
 from taskmill.store.sqlite.statements import SQL
 
+log = logging.getLogger("taskmill.store")
+
 E = TypeVar("E")
 
 REFUSALS = (sqlite3.Error, OverflowError, UnicodeError)
@@ -68,13 +71,14 @@ MAX_ID = 2**63 - 1
 def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | StoreError]:
     """Apply ``changes`` in one transaction; where one fails, redo them one by one.
 
-    Raises sqlite3.Error where the transaction itself cannot begin or commit.
+    Whatever a change raises is its own: the others are not lost for it. Raises sqlite3.Error
+    where the transaction itself cannot begin or commit.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
         try:
             effects: list[Effect | StoreError] = [*_apply_all(db, changes)]
-        except REFUSALS:
+        except Exception:
             if not db.in_transaction:  # a full disk ends it: nobody's own fault
                 raise
             db.execute("ROLLBACK")
@@ -93,14 +97,34 @@ def _apply_alone(db: sqlite3.Connection, change: Change) -> Effect | StoreError:
     db.execute("SAVEPOINT one")
     try:
         effect = _apply_one(db, change)
-    except REFUSALS as error:
+    except Exception as error:
         if not db.in_transaction:
             raise
         db.execute("ROLLBACK TO one")
         db.execute("RELEASE one")
+        if isinstance(change, Claim) and not isinstance(error, sqlite3.Error):
+            _end_unreadable(db, change, error)
+            return None
+        if not isinstance(error, REFUSALS):
+            log.exception("%s failed, which is a bug", type(change).__name__)
+            return StoreError(f"{type(change).__name__} failed: {error!r}")
         return StoreError(f"the database refused {type(change).__name__}: {error}")
     db.execute("RELEASE one")
     return effect
+
+
+def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> None:
+    """Take a row that is no task any more out of the queue, or it would be claimed for ever.
+
+    A follow-up of it, which only a retried task can have here, runs after the next opening.
+    """
+    log.error("task %d cannot be read, and is cancelled", claim.id, exc_info=error)
+    reason = f"what is stored of this task cannot be read: {error!r:.300}"
+    for step in (
+        EndWaiting(id=claim.id, now_ms=claim.now_ms, reason=reason),
+        ReleaseFollowUp(id=claim.id, now_ms=claim.now_ms),
+    ):
+        carry_out(db, step)
 
 
 def _apply_all(db: sqlite3.Connection, changes: Sequence[Change]) -> Iterator[Effect]:

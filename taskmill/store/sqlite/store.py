@@ -43,6 +43,7 @@ class SqliteStore:
     def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "power") -> None:
         if durability not in _SYNCHRONOUS:
             raise ConfigurationError(f"durability is 'power' or 'process', not {durability!r}")
+        _check_path(path)
         self._path = None if os.fspath(path) == ":memory:" else Path(path).resolve()
         self._name = ":memory:" if self._path is None else str(self._path)
         self._synchronous = _SYNCHRONOUS[durability]
@@ -139,6 +140,14 @@ class SqliteStore:
         if not lock.acquire():
             raise StoreInUse(await _describe_holder(path))
         self._lock = lock
+
+
+def _check_path(path: object) -> None:
+    if not isinstance(path, str | os.PathLike) or path == "":
+        raise ConfigurationError(
+            "the path of a store is text or a Path, such as 'app.db', or ':memory:', "
+            f"not {path!r:.100}"
+        )
 
 
 def _open(port: Port | None) -> Port:

@@ -1,0 +1,75 @@
+"""Which tasks a filter chooses: what a caller wrote, checked, as a store takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from taskmill.define.task import checked_task_type
+from taskmill.model.errors import ConfigurationError
+from taskmill.model.limits import check_id, check_text, checked_items
+from taskmill.model.options import TaskFilter
+from taskmill.model.record import TaskId
+from taskmill.model.status import ACTIVE, TaskStatus
+from taskmill.store.base import Selection
+
+
+def selection(where: TaskFilter, *, domain: str | None) -> Selection:
+    """A filter as a store takes it; ConfigurationError for what cannot be meant."""
+    _check(where)
+    types, ids = where.get("types"), where.get("ids")
+    return Selection(
+        domain=domain,
+        types=None if types is None else _types(types),
+        statuses=_statuses(where["status"]) if "status" in where else ACTIVE,
+        ids=None if ids is None else _ids(ids),
+        any_group="group" not in where,
+        group=where.get("group"),
+        parent=where.get("parent"),
+        key=where.get("key"),
+        created_before=where.get("created_before"),
+        created_after=where.get("created_after"),
+    )
+
+
+def _check(where: Mapping[str, object]) -> None:
+    known = TaskFilter.__annotations__
+    for name, value in where.items():
+        if name not in known:
+            raise ConfigurationError(f"unknown filter {name}; there is {', '.join(sorted(known))}")
+        if name == "parent":
+            check_id(value, "parent must be")
+        elif name in ("created_before", "created_after"):
+            _check_moment(value, name)
+        elif name == "key" or (name == "group" and value is not None):
+            check_text(value, name)
+
+
+def _check_moment(value: object, name: str) -> None:
+    if not isinstance(value, datetime):
+        raise ConfigurationError(f"{name} must be an aware datetime, not {value!r:.100}")
+    if value.tzinfo is None:
+        raise ConfigurationError(f"{name}={value!r} has no time zone; use an aware datetime")
+
+
+def _ids(given: Iterable[TaskId]) -> frozenset[TaskId]:
+    ids = checked_items(given, "ids", "[submitted.id]")
+    for each in ids:
+        check_id(each, "ids must hold")
+    return frozenset(ids)
+
+
+def _types(given: Iterable[object]) -> frozenset[str]:
+    types = checked_items(given, "types", "[Fetch, Scan]")
+    return frozenset(checked_task_type(each, "types").task_type for each in types)
+
+
+def _statuses(given: TaskStatus | Iterable[TaskStatus]) -> frozenset[TaskStatus]:
+    if isinstance(given, str):
+        given = (given,)
+    each = checked_items(given, "status", "[TaskStatus.FAILED]")
+    try:
+        return frozenset(TaskStatus(status) for status in each)
+    except ValueError as error:
+        names = ", ".join(TaskStatus)
+        raise ConfigurationError(f"status: {error}; there is {names}") from None

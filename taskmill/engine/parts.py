@@ -1,0 +1,121 @@
+"""Whether what a scheduler is given to work with is what it has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar, cast
+
+from taskmill.engine.registry import INLINE, THREAD, Registry
+from taskmill.executors.base import Executor
+from taskmill.executors.inline import InlineExecutor
+from taskmill.executors.thread import ThreadExecutor
+from taskmill.model.errors import ConfigurationError
+from taskmill.model.limits import check_cap, check_text, checked_items, is_whole
+from taskmill.model.policies import Drain, Shutdown, Stop
+from taskmill.model.resources import PressureSource
+from taskmill.model.sharing import GroupPolicy, RateLimit
+
+T = TypeVar("T")
+
+
+def check_part(part: object, name: str, verbs: Iterable[str]) -> None:
+    """Raise ConfigurationError for what cannot do what the engine asks of it; None is fine."""
+    if isinstance(part, type):
+        raise ConfigurationError(f"{name} is the class {part.__name__}; pass an instance of it")
+    for verb in verbs:
+        if part is not None and not callable(getattr(part, verb, None)):
+            raise ConfigurationError(f"{part!r:.100} is no {name}: it has no {verb}()")
+
+
+def check_slots(slots: object) -> None:
+    """Raise ConfigurationError for what is no number of slots."""
+    if not (is_whole(slots) and slots >= 1):
+        raise ConfigurationError(
+            "the scheduler's max_concurrency, the number of its slots, must be 1 or more, as a "
+            f"whole number; give a large one to leave it to other caps; got {slots!r:.100}"
+        )
+
+
+def checked_mode(mode: object, what: str) -> Shutdown:
+    """Return ``mode`` if it is a way to shut down."""
+    if isinstance(mode, Drain | Stop):
+        return mode
+    raise ConfigurationError(
+        f"{what} takes Drain(timedelta(seconds=30)) or Stop(), not {mode!r:.100}"
+    )
+
+
+def checked_policy(policy: object, what: str) -> GroupPolicy:
+    """Return ``policy`` if it is one of a group."""
+    if isinstance(policy, GroupPolicy):
+        return policy
+    raise ConfigurationError(
+        f"{what} must be a GroupPolicy, such as GroupPolicy(max_concurrency=4), not {policy!r:.100}"
+    )
+
+
+def groups_of(groups: object) -> dict[str, GroupPolicy]:
+    """The policies of groups, by their names."""
+    given = _mapping(groups, "groups", "{'s3': GroupPolicy(max_concurrency=4)}")
+    for name in given:
+        check_text(name, "a group's name")
+    return {name: checked_policy(policy, f"groups[{name!r}]") for name, policy in given.items()}
+
+
+def executors_of(executors: object) -> dict[str, Executor]:
+    """The executors that are built in, and in their places those that were given."""
+    built_in: dict[str, Executor] = {INLINE: InlineExecutor(), THREAD: ThreadExecutor()}
+    given = _mapping(executors, "executors", "{'thread': ThreadExecutor(capacity=4)}")
+    unknown = given.keys() - built_in.keys()
+    if unknown:
+        raise ConfigurationError(
+            f"no task runs on an executor named {', '.join(sorted(map(str, unknown)))}; "
+            "coroutine handlers run on 'inline', plain functions on 'thread'"
+        )
+    return {**built_in, **{name: _executor(given[name], name) for name in given}}
+
+
+def rates_of(rates: object, registry: Registry) -> dict[str, RateLimit]:
+    """The rates of task types, by their stored names."""
+    example = "RateLimit(100, per=timedelta(seconds=1))"
+    return {
+        registry.type_of(task): required(rate, RateLimit, f"rates[{task!r:.60}]", example)
+        for task, rate in _mapping(rates, "rates", f"{{Fetch: {example}}}").items()
+    }
+
+
+def sources_of(sources: Iterable[PressureSource]) -> tuple[PressureSource, ...]:
+    """The pressure sources; each has a name and can be asked for its pressure."""
+    found = tuple(checked_items(sources, "pressure", "[MyPressure()]"))
+    for source in found:
+        check_part(source, "a pressure source", ["pressure"])
+        check_text(getattr(source, "name", None), f"the name of {source!r:.60}")
+    return found
+
+
+def checked(value: object, of: type[T], what: str, example: str) -> T | None:
+    """Return ``value`` if it is one of these, or None."""
+    return None if value is None else required(value, of, what, example)
+
+
+def required(value: object, of: type[T], what: str, example: str) -> T:
+    """Return ``value`` if it is one of these."""
+    if isinstance(value, of):
+        return value
+    raise ConfigurationError(f"{what} must be as {example}, not {value!r:.100}")
+
+
+def _executor(executor: object, name: str) -> Executor:
+    if isinstance(executor, type) or not callable(getattr(executor, "run", None)):
+        raise ConfigurationError(
+            f"executors[{name!r}] must be an executor, such as ThreadExecutor(capacity=4), "
+            f"not {executor!r:.100}"
+        )
+    check_cap(getattr(executor, "capacity", None), f"executors[{name!r}].capacity")
+    return cast("Executor", executor)  # it has what an executor has
+
+
+def _mapping(given: object, what: str, example: str) -> Mapping[str, object]:
+    if isinstance(given, Mapping):
+        return cast("Mapping[str, object]", given)  # the keys are looked at next
+    raise ConfigurationError(f"{what} must be a mapping, such as {example}, not {given!r:.100}")
