@@ -110,31 +110,31 @@ class LaneQueue:
         self.competes = False
         """Whether it counts as competing in the account of its group."""
 
-    def find_head(self) -> Key | None:
-        """The best task that is in a window, where nothing ages."""
-        best = min((p for p, level in self.levels.items() if level.window), default=None)
-        if best is None:
-            return None
-        self.base = best
-        return (best, *self.levels[best].window[0])
-
-    def find_aged_head(self, aging: AgingRule, age: AgeClock, now_ms: int) -> Key | None:
-        """The best task that is in a window, by effective priority."""
-        best: Key | None = None
+    def find_head(self) -> None:
+        """Find the best task that is in a window, where nothing ages."""
+        self.key = None
         for base, level in self.levels.items():
-            if level.window:
+            if level.window and (self.key is None or base < self.base):
                 ready_at, task = level.window[0]
-                effective = aging.effective(base, age.waited(ready_at, now_ms))
-                key = (effective, ready_at, task)
-                if best is None or key < best:
-                    best, self.base = key, base
-        return best
+                self.base, self.key = base, (base, ready_at, task)
 
-    def next_change(self, aging: AgingRule, age: AgeClock, now_ms: int) -> int | None:
-        """After how many milliseconds, at the soonest, the effective priority of a head changes."""
-        changes = (
-            aging.next_change(base, age.waited(level.window[0][0], now_ms))
-            for base, level in self.levels.items()
-            if level.window
-        )
-        return min((change for change in changes if change is not None), default=None)
+    def find_aged_head(self, aging: AgingRule, age: AgeClock, now_ms: int) -> int | None:
+        """Find the best task that is in a window, by effective priority.
+
+        Return after how many milliseconds, at the soonest, that of any head changes.
+        """
+        best: Key | None = None
+        soonest: int | None = None
+        for base, level in self.levels.items():
+            if not level.window:
+                continue
+            ready_at, task = level.window[0]
+            waited = age.waited(ready_at, now_ms)
+            effective = aging.effective(base, waited)
+            if best is None or (effective, ready_at, task) < best:
+                best, self.base = (effective, ready_at, task), base
+            change = aging.next_change(base, waited)
+            if change is not None and (soonest is None or change < soonest):
+                soonest = change
+        self.key = best
+        return soonest

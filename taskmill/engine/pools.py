@@ -54,6 +54,10 @@ class Heap(Generic[T]):
                 heapq.heapreplace(entries, (key, pushed, item))
         return None
 
+    def top(self) -> Any:
+        """The key of the item that `peek` returned."""
+        return self._entries[0][0]
+
     def pop(self) -> None:
         """Take the item out that `peek` returned."""
         heapq.heappop(self._entries)
@@ -139,22 +143,21 @@ class Pool:
 
     def _next_share(self, *, raises_floor: bool) -> Share | None:
         """The group with the smallest value; those at the floor or below it are equal."""
-        shares, now = self._shares, self._now
-        while (share := self._ahead.peek()) is not None:
-            if shares.value(share, now) > shares.floor:
-                break
-            self._ahead.pop()
-            self._level.push(share)
-        while (share := self._level.peek()) is not None:
-            if shares.value(share, now) > shares.floor:
-                self._level.pop()
-                self._ahead.push(share)
+        shares = self._shares
+        ahead, level = self._ahead, self._level
+        while (share := ahead.peek()) is not None and ahead.top()[0] <= shares.floor:
+            ahead.pop()
+            level.push(share)
+        while (share := level.peek()) is not None:
+            if shares.value(share, self._now) > shares.floor:
+                level.pop()
+                ahead.push(share)
             elif self._first_of(share) is not None:
                 return share
-        while (share := self._ahead.peek()) is not None:
+        while (share := ahead.peek()) is not None:
             if self._first_of(share) is not None:
                 if raises_floor:
-                    shares.raise_floor(shares.value(share, now))
+                    shares.raise_floor(ahead.top()[0])
                 return share
         return None
 
@@ -186,7 +189,8 @@ class Pool:
     def _turn_of(self, share: Share) -> Turn | None:
         return self._shares.order(share) if share in self._lanes else None
 
-    def _value_of(self, share: Share) -> tuple[int, Turn] | None:
+    def _value_of(self, share: Share) -> tuple[int, float, int, str] | None:
         if share not in self._lanes:
             return None
-        return self._shares.value(share, self._now), self._shares.order(share)
+        value = self._shares.value(share, self._now)
+        return value, share.held / share.weight, share.turn, share.name

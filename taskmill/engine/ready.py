@@ -182,7 +182,6 @@ class ReadyQueue:
         """A task takes a slot at the expense of its group."""
         start.share = share
         self._shares.start(share, start.lane.kind.type, start.at_ns)
-        self._account_changed(share)
         for queue in list(self._woken.get(share, ())):
             self._pass_on(queue)
 
@@ -305,12 +304,11 @@ class ReadyQueue:
         before, aging = queue.key, self._limits.aging
         if aging.is_on:
             age = self._limits.pauses.age_clock(queue.lane.kind.domain, queue.lane.group)
-            queue.key = queue.find_aged_head(aging, age, self._now_ms)
-            change = queue.next_change(aging, age, self._now_ms)
+            change = queue.find_aged_head(aging, age, self._now_ms)
             if change is not None:
                 self._ages.set(queue, self._now_ms + change)
         else:
-            queue.key = queue.find_head()
+            queue.find_head()
         if queue.key is None:
             self._pass_on(queue)
             self._move(queue, None)

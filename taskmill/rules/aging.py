@@ -68,6 +68,8 @@ class AgeClock:
 
     def waited(self, ready_at: int, now: int) -> int:
         """For how many milliseconds a task has waited that became ready at ``ready_at``."""
+        if not self._starts:
+            return max(0, now - ready_at)
         return max(
             0, now - ready_at - max(0, self._paused_until(now) - self._paused_until(ready_at))
         )
