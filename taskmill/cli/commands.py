@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from taskmill.cli.demo import demo
+from taskmill.cli.simulate import simulate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,3 +15,4 @@ def taskmill() -> None:
 
 
 taskmill.add_command(demo)
+taskmill.add_command(simulate)

@@ -23,19 +23,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from taskmill.engine.lanes import START, WINDOW, LaneHeap, LaneQueue, Level, Position
+from taskmill.engine.lanes import START, WINDOW, Level, Position
 from taskmill.engine.ready import ReadyQueue
 from taskmill.model.changes import LevelCount, Ready, Refill
 from taskmill.model.record import TaskId
-from taskmill.rules.gates import Gate, GateKind, Lane
+from taskmill.rules.gates import GateKind, Slots
+from taskmill.rules.limits import Limits
+from tests.rules.mill import limits_of
 
 TYPE = "a::one"
 UNHANDLED = "a::unknown"
 HANDLED = frozenset({TYPE})
 
 
-def lane_of(task_type: str, group: str | None) -> Lane:
-    return Lane(type=task_type, group=group, domain="a", executor="inline")
+def some_limits() -> Limits:
+    return limits_of(handled=HANDLED, domains={"a": None})
 
 
 def task(
@@ -45,7 +47,7 @@ def task(
 
 
 def queue_of(*tasks: Ready) -> ReadyQueue:
-    queue = ReadyQueue(lane_of, HANDLED)
+    queue = ReadyQueue(some_limits())
     for ready in tasks:
         queue.add(ready)
     return queue
@@ -54,7 +56,7 @@ def queue_of(*tasks: Ready) -> ReadyQueue:
 def take_all(queue: ReadyQueue) -> list[Ready]:
     taken: list[Ready] = []
     while queue.best() is not None:
-        taken.append(queue.take())
+        taken.append(queue.take(0).ready)
     return taken
 
 
@@ -87,7 +89,8 @@ def test_a_backlog_on_opening_is_counted_and_read_in_windows() -> None:
         for refill in queue.refills():
             asked.append(refill.limit)
             queue.refilled(refill, behind(store, refill))
-        taken.append(queue.take())
+        assert queue.best() is not None
+        taken.append(queue.take(0).ready)
     assert [(ready.ready_at_ms, ready.id) for ready in taken] == store
     assert asked == [WINDOW] * 3
     assert queue.best() is None
@@ -121,7 +124,8 @@ def test_a_better_level_that_waits_for_its_refill_does_not_hold_the_next() -> No
     queue = queue_of(task(500, priority=128))
     queue.load([LevelCount(TYPE, None, 64, 1)])
     [refill] = queue.refills()
-    assert queue.take().id == 500
+    assert queue.best() is not None
+    assert queue.take(0).ready.id == 500
     queue.refilled(refill, [(0, 1)])
     assert take_all(queue) == [task(1, priority=64)]
 
@@ -172,7 +176,7 @@ def test_a_task_that_left_while_only_counted_never_comes_out() -> None:
     store = [(0, number) for number in range(2 * WINDOW)]
     taken: list[Position] = []
     while queue.best() is not None:
-        taken.append((0, queue.take().id))
+        taken.append((0, queue.take(0).ready.id))
         for refill in queue.refills():
             queue.refilled(refill, behind(store, refill))
     assert taken == store
@@ -189,25 +193,36 @@ def test_only_types_with_a_handler_are_startable_and_refilled() -> None:
 
 
 def test_a_parked_lane_is_not_the_best_until_its_gate_wakes_it() -> None:
-    gate, other = Gate(GateKind.DOMAIN, "a"), Gate(GateKind.GROUP, "red")
-    queue = queue_of(task(1, group="red"), task(2))
-    queue.park(gate)
-    queue.park(gate)
+    limits = limits_of(handled=HANDLED, domains={"a": 1})
+    gate, other = limits.domains["a"], limits.group_gates("red").slots
+    queue = ReadyQueue(limits)
+    queue.add(task(1, group="red"))
+    queue.add(task(2))
+    for _ in range(2):
+        assert queue.best() is not None
+        queue.park(gate)
     assert queue.best() is None
     queue.wake(other)
     assert queue.best() is None
+    gate.enter(0)
     queue.wake(gate)
-    assert queue.best() == lane_of(TYPE, "red")
-    assert queue.woken_by() == gate
-    assert queue.take() == task(1, group="red")
+    assert queue.best() is None, "it is closed"
+    gate.leave()
+    queue.wake(gate)
+    assert queue.best() is limits.lane(TYPE, "red", 128)
+    assert queue.woken_by() is gate
+    assert queue.take(0).ready == task(1, group="red")
     assert queue.best() is None
+    queue.wake(gate)
+    assert queue.best() is limits.lane(TYPE, None, 128)
 
 
 def test_waking_a_gate_where_nothing_waits_does_nothing() -> None:
     queue = queue_of(task(1))
-    queue.wake(Gate(GateKind.DOMAIN, "a"))
+    queue.wake(Slots(GateKind.DOMAIN, "a", None))
+    assert queue.best() is not None
     assert queue.woken_by() is None
-    assert queue.take() == task(1)
+    assert queue.take(0).ready == task(1)
 
 
 # --- memory --------------------------------------------------------------------------------------
@@ -238,39 +253,16 @@ def test_100000_tasks_that_come_and_go_leave_no_lane_behind() -> None:
 
 @pytest.mark.parametrize("parked", [False, True])
 def test_100000_changed_heads_of_a_lane_leave_its_heaps_bounded(*, parked: bool) -> None:
+    gate = Slots(GateKind.DOMAIN, "a", None)
     queue = queue_of(task(0, at=1_000_000))
     if parked:
-        queue.park(Gate(GateKind.DOMAIN, "a"))
+        assert queue.best() is not None
+        gate.cap = 0
+        queue.park(gate)
     assert kept_blocks(lambda: add_and_remove(queue, 100_000)) < 5_000
-    queue.wake(Gate(GateKind.DOMAIN, "a"))
+    gate.cap = None
+    queue.wake(gate)
     assert take_all(queue) == [task(0, at=1_000_000)]
-
-
-def test_a_heap_of_lanes_keeps_the_best_through_any_number_of_pushes() -> None:
-    lanes = [LaneQueue(lane_of(TYPE, f"g{number}")) for number in range(100)]
-    heap = LaneHeap(lambda queue: queue.parked_at is None)
-    for round_ in range(50):
-        for number, queue in enumerate(lanes):
-            queue.key = (128, round_, (number * 37 + round_) % 100)
-            heap.push(queue)
-    expected = sorted(lanes, key=lambda queue: queue.key or (0, 0, 0))
-    assert [heap.pop() for _ in lanes] == expected
-    assert heap.pop() is None
-
-
-def test_a_heap_drops_lanes_that_have_moved_on() -> None:
-    moved, stays = LaneQueue(lane_of(TYPE, "red")), LaneQueue(lane_of(TYPE, None))
-    heap = LaneHeap(lambda queue: queue.parked_at is None)
-    moved.key, stays.key = (1, 0, 1), (2, 0, 2)
-    heap.push(moved)
-    heap.push(stays)
-    assert heap.peek() is moved
-    moved.parked_at = Gate(GateKind.DOMAIN, "a")
-    assert heap.peek() is stays
-    empty = LaneQueue(lane_of(TYPE, "empty"))
-    heap.push(empty)
-    assert heap.pop() is stays
-    assert heap.pop() is None
 
 
 # --- properties ----------------------------------------------------------------------------------
@@ -342,7 +334,8 @@ class Backlog(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = ReadyQueue(lane_of, HANDLED)
+        self.limits = some_limits()
+        self.queue = ReadyQueue(self.limits)
         self.stored: Shelf = {}
         self.known: Shelf = {}
         """What the queue has been told of and has not handed out."""
@@ -406,13 +399,13 @@ class Backlog(RuleBasedStateMachine):
 
     def take_one(self) -> bool:
         """Take the next task out; where there is none, what is left is on its way."""
-        while (best := self.queue.best()) is not None and best.type not in HANDLED:
+        while (best := self.queue.best()) is not None and not best.kind.is_handled:
             self.queue.park(best.gates[0])
         if best is None:
             self.each_is_asked_for((64, 128))
             return False
-        ready = self.queue.take()
-        assert best == lane_of(ready.type, ready.group)
+        ready = self.queue.take(0).ready
+        assert best is self.limits.lane(ready.type, ready.group, ready.priority)
         positions = self.known[TYPE, ready.priority]
         assert (ready.ready_at_ms, ready.id) == positions[0], "the oldest of its level"
         self.each_is_asked_for((64,) if ready.priority == 128 else ())

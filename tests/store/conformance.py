@@ -19,12 +19,15 @@ from taskmill.model.changes import (
     Claim,
     Effect,
     NewTask,
+    Pause,
     Placed,
+    Resume,
     Settled,
     Settlement,
     Submit,
 )
 from taskmill.model.errors import StoreError
+from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.status import ACTIVE, TERMINAL
 from taskmill.model.times import from_ms, to_ms
@@ -201,6 +204,26 @@ async def cancel(
     """What came of a cancel."""
     change = CancelTask(id=task, domain=domain, reason=reason, now_ms=now_ms)
     return await apply_one(store, change)
+
+
+async def pause(
+    store: Store,
+    scope: PauseScope,
+    name: str = "",
+    *,
+    now_ms: int = T0,
+    until_ms: int | None = None,
+) -> PauseRecord:
+    """The pause that holds now."""
+    change = Pause(scope=scope, name=name, now_ms=now_ms, until_ms=until_ms)
+    return expect(await apply_one(store, change), PauseRecord)
+
+
+async def resume(
+    store: Store, scope: PauseScope, name: str = "", *, now_ms: int = T0
+) -> Effect | StoreError:
+    """What came of a resume."""
+    return await apply_one(store, Resume(scope=scope, name=name, now_ms=now_ms))
 
 
 async def record_of(store: Store, task: TaskId) -> TaskRecord:

@@ -17,6 +17,7 @@ from taskmill.model.changes import (
     LevelCount,
     NewTask,
     Opening,
+    Pause,
     Placed,
     Promote,
     Promoted,
@@ -24,6 +25,7 @@ from taskmill.model.changes import (
     Refill,
     Refilled,
     Refused,
+    Resume,
     Settled,
     Settlement,
     Stopping,
@@ -32,6 +34,7 @@ from taskmill.model.changes import (
 )
 from taskmill.model.errors import StoreError
 from taskmill.model.outcomes import SubmitOutcome
+from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import ACTIVE, TaskStatus
 from taskmill.model.times import from_ms, to_ms
@@ -70,6 +73,7 @@ class Reference:
 
     def __init__(self) -> None:
         self.rows: dict[TaskId, Row] = {}
+        self.pauses: list[PauseRecord] = []
         self.epoch = 0
 
     def check(self, change: Change, effect: Effect | StoreError) -> None:
@@ -87,6 +91,10 @@ class Reference:
                 assert effect == self._cancel(change)
             case Refill():
                 assert effect == self._refill(change)
+            case Pause():
+                assert effect == self._hold(change)
+            case Resume():
+                assert effect == self._let_go(change)
             case _:
                 assert_never(change)
 
@@ -108,6 +116,8 @@ class Reference:
         assert opening.next_due_ms == self._next_due()
         assert opening.retries == sum(1 for record in due if record.attempt)
         assert (opening.recovered, opening.epoch) == (recovered, self.epoch)
+        self._close_pauses(to_ms(now))
+        assert Counter(opening.pauses) == Counter(self.pauses)
 
     # --- submit ---
 
@@ -207,6 +217,7 @@ class Reference:
                 finished_at=from_ms(change.now_ms) if change.status.is_terminal else None,
                 result=change.result,
                 reason=change.reason,
+                preemptions=row.record.preemptions + (1 if change.preempted else 0),
             )
         return Settled(status=row.record.status, unblocked=self._release(row, change.now_ms))
 
@@ -242,6 +253,69 @@ class Reference:
             was_due_at_ms=None if before.due_at is None else to_ms(before.due_at),
             unblocked=self._release(row, change.now_ms),
         )
+
+    # --- pauses ---
+
+    def _hold(self, change: Pause) -> PauseRecord:
+        held = self._held(change.scope, change.name)
+        record = PauseRecord(
+            scope=change.scope,
+            name=change.name,
+            since_ms=change.now_ms if held is None else held.since_ms,
+            until_ms=change.until_ms,
+        )
+        self._replace(held, record)
+        return record
+
+    def _let_go(self, change: Resume) -> PauseRecord | None:
+        held = self._held(change.scope, change.name)
+        if held is None:
+            return None
+        ended = attrs.evolve(held, ended_ms=max(change.now_ms, held.since_ms))
+        self._replace(held, ended)
+        return ended
+
+    def _close_pauses(self, now_ms: int) -> None:
+        """End those whose time has come, and forget those that nobody waited through."""
+        for pause in [*self.pauses]:
+            until_ms = pause.until_ms
+            if pause.ended_ms is None and until_ms is not None and until_ms <= now_ms:
+                ended_ms = max(until_ms, pause.since_ms)
+                self._replace(pause, attrs.evolve(pause, ended_ms=ended_ms))
+        active = [row.record for row in self.rows.values() if row.record.status in ACTIVE]
+        ready = [to_ms(record.ready_at) for record in active]
+        self.pauses = [
+            pause
+            for pause in self.pauses
+            if pause.ended_ms is None or any(at < pause.ended_ms for at in ready)
+        ]
+
+    def _held(self, scope: PauseScope, name: str) -> PauseRecord | None:
+        found = [
+            pause
+            for pause in self.pauses
+            if (pause.scope, pause.name, pause.ended_ms) == (scope, name, None)
+        ]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def _replace(self, old: PauseRecord | None, new: PauseRecord) -> None:
+        if old is not None:
+            self.pauses.remove(old)
+        self.pauses.append(new)
+
+    def reported(self, row: Row) -> TaskStatus:
+        """The status under which a task is counted."""
+        record = row.record
+        scopes = {
+            (PauseScope.SCHEDULER, ""),
+            (PauseScope.DOMAIN, record.domain),
+            (PauseScope.GROUP, record.group),
+        }
+        held = {(pause.scope, pause.name) for pause in self.pauses if pause.ended_ms is None}
+        if record.status is TaskStatus.PENDING and scopes & held:
+            return TaskStatus.PAUSED
+        return record.status
 
     # --- reading ---
 
@@ -290,5 +364,5 @@ def _joined(standing: Row, new: NewTask) -> Placed:
     task, left = standing.record.id, standing.place
     if new.priority >= standing.record.priority:
         return Placed(id=task, outcome=SubmitOutcome.DUPLICATE)
-    standing.change(priority=new.priority)
+    standing.change(priority=new.priority, effective_priority=new.priority)
     return Placed(id=task, outcome=SubmitOutcome.UPGRADED, left=left, ready=standing.place)

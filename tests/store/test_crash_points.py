@@ -14,8 +14,19 @@ from typing import Any
 
 import pytest
 
-from taskmill.model.changes import CancelTask, Change, Claim, Promote, Settlement, StopCause, Submit
+from taskmill.model.changes import (
+    CancelTask,
+    Change,
+    Claim,
+    Pause,
+    Promote,
+    Resume,
+    Settlement,
+    StopCause,
+    Submit,
+)
 from taskmill.model.errors import StoreError
+from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.rules.settle import Halted, Result, Returned, settle
 from taskmill.store.sqlite import batch, opening
@@ -82,7 +93,7 @@ def apply_all(db: sqlite3.Connection, changes: Iterable[Change]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a task in every state that a change can meet."""
+    """A file with a task, and a pause, in every state that a change can meet."""
     path = tmp_path_factory.mktemp("populated") / "app.db"
     with closing(connect(path)) as db:
         opening.migrate(db)
@@ -95,6 +106,9 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         apply_all(db, [CancelTask(id=STOPPED, domain=None, reason=None, now_ms=T0)])
         for run in range(1, 12):
             apply_all(db, [ended(db, WORN, raised(run)), Claim(WORN, T0)])
+        apply_all(db, [hold("held"), hold("due", until_ms=T0 + 8)])
+        apply_all(db, [hold("old", now_ms=T0 - 9), let_go("old", now_ms=T0)])
+        apply_all(db, [hold("waited through"), let_go("waited through", now_ms=T0 + 1)])
     return path
 
 
@@ -107,6 +121,14 @@ def ended(db: sqlite3.Connection, task: TaskId, result: Result) -> Settlement:
 
 def cancelled(task: TaskId) -> CancelTask:
     return CancelTask(id=task, domain=None, reason="no", now_ms=T0 + 5)
+
+
+def hold(group: str, *, now_ms: int = T0, until_ms: int | None = None) -> Pause:
+    return Pause(scope=PauseScope.GROUP, name=group, now_ms=now_ms, until_ms=until_ms)
+
+
+def let_go(group: str, *, now_ms: int) -> Resume:
+    return Resume(scope=PauseScope.GROUP, name=group, now_ms=now_ms)
 
 
 Batch = Callable[[sqlite3.Connection], list[Change]]
@@ -129,12 +151,26 @@ BATCHES: dict[str, Batch] = {
     "retried later, the errors trimmed": lambda db: [ended(db, WORN, raised(12, delay_ms=9))],
     "stopped": lambda db: [ended(db, RUNNING, Halted(StopCause.CANCELLED))],
     "interrupted": lambda db: [ended(db, RUNNING, Halted(StopCause.SHUTDOWN))],
+    "preempted": lambda db: [ended(db, RUNNING, Halted(StopCause.PREEMPTED))],
+    "preempted after a stop": lambda db: [ended(db, STOPPED, Halted(StopCause.PREEMPTED))],
     "cancel of a waiting task": lambda _: [cancelled(PLAIN)],
     "cancel of a task not due": lambda _: [cancelled(LATE)],
     "cancel of a follow-up": lambda _: [cancelled(FOLLOW_UP)],
     "cancel of a running task": lambda _: [cancelled(RUNNING)],
     "promote": lambda _: [Promote(now_ms=T0 + 5, limit=10)],
+    "pause": lambda _: [hold("new", now_ms=T0 + 5, until_ms=T0 + 9)],
+    "pause with another deadline": lambda _: [hold("held", now_ms=T0 + 5, until_ms=T0 + 9)],
+    "pause of all scopes": lambda _: [
+        Pause(scope=PauseScope.SCHEDULER, name="", now_ms=T0 + 5),
+        Pause(scope=PauseScope.DOMAIN, name="held", now_ms=T0 + 5),
+        hold("new", now_ms=T0 + 5),
+    ],
+    "resume": lambda _: [let_go("held", now_ms=T0 + 5)],
+    "resume of what is not held": lambda _: [let_go("old", now_ms=T0 + 5)],
+    "pause and resume": lambda _: [hold("new", now_ms=T0 + 5), let_go("held", now_ms=T0 + 5)],
     "all kinds": lambda db: [
+        hold("due", now_ms=T0 + 5, until_ms=T0 + 20),
+        let_go("held", now_ms=T0 + 5),
         ended(db, FOLLOWED, Returned("1")),
         SUBMIT,
         Claim(PLAIN, T0 + 5),
@@ -242,10 +278,11 @@ def copied(source: Path, target: Path) -> Path:
 
 
 def rows(db: sqlite3.Connection) -> Rows:
-    """All that is stored of tasks."""
+    """All that is stored of tasks and pauses."""
     return [
         db.execute("SELECT * FROM taskmill_tasks ORDER BY id").fetchall(),
         db.execute("SELECT * FROM taskmill_errors ORDER BY task, run").fetchall(),
+        db.execute("SELECT * FROM taskmill_pauses ORDER BY scope, name, since_ms").fetchall(),
     ]
 
 

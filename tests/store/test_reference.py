@@ -19,16 +19,19 @@ from taskmill.model.changes import (
     Change,
     Claim,
     NewTask,
+    Pause,
     Promote,
     Refill,
+    Resume,
     StopCause,
     Submit,
 )
+from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
 from taskmill.rules.settle import Halted, Raised, Returned, settle
-from taskmill.store.base import Store
+from taskmill.store.base import Selection, Store
 
 from .conformance import ANY, BACKENDS, T0, UNKNOWN, Backend, failure, new_task
 from .reference import Reference
@@ -76,10 +79,37 @@ class Look:
     after: int
 
 
-Wish: TypeAlias = Tasks | Start | Finish | Cancel | Look
+@attrs.frozen
+class Hold:
+    """Pause a scope."""
+
+    scope: tuple[PauseScope, str]
+    until: int | None
+
+
+@attrs.frozen
+class LetGo:
+    """Resume a scope; the clock may have been set back."""
+
+    scope: tuple[PauseScope, str]
+    back: int
+
+
+Wish: TypeAlias = Tasks | Start | Finish | Cancel | Look | Hold | LetGo
 
 TURNS = st.integers(0, 7)
 GROUPS = st.sampled_from([None, "g"])
+DOMAINS = {"c": "g"}
+"""By the name of the task, where it is not ``"work"``: a domain may be named as a group."""
+SCOPES = st.sampled_from(
+    [
+        (PauseScope.SCHEDULER, ""),
+        (PauseScope.DOMAIN, "work"),
+        (PauseScope.DOMAIN, "g"),
+        (PauseScope.GROUP, "g"),
+        (PauseScope.GROUP, "work"),
+    ]
+)
 WISHES: st.SearchStrategy[Wish] = st.one_of(
     st.builds(
         Tasks,
@@ -102,14 +132,25 @@ WISHES: st.SearchStrategy[Wish] = st.one_of(
         Finish,
         TURNS,
         st.sampled_from([0, 0, 0, 1, -1]),
-        st.sampled_from(["return", "retry", "retry later", "fail", "die", "halt", "shut down"]),
+        st.sampled_from(
+            ["return", "retry", "retry later", "fail", "die", "halt", "shut down", "preempt"]
+        ),
     ),
     st.builds(Cancel, TURNS, st.sampled_from([None, "work", "other"])),
     st.builds(Look, st.integers(1, 3), GROUPS, st.integers(0, 3)),
+    st.builds(Hold, SCOPES, st.sampled_from([None, None, -1, 0, 1, 3])),
+    st.builds(LetGo, SCOPES, st.sampled_from([0, 0, 2])),
 )
 BATCHES = st.lists(
     st.one_of(st.lists(WISHES, min_size=1, max_size=6), st.just("reopen")), max_size=14
 )
+
+COUNTED = [
+    frozenset({TaskStatus.PENDING}),
+    frozenset({TaskStatus.PAUSED}),
+    frozenset({TaskStatus.PENDING, TaskStatus.PAUSED}),
+    frozenset({TaskStatus.PAUSED, TaskStatus.RUNNING, TaskStatus.BLOCKED}),
+]
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
@@ -149,6 +190,10 @@ async def _check_records(store: Store, reference: Reference) -> None:
     for task, row in reference.rows.items():
         assert await store.get(task) == row.record
     assert await store.count(ANY) == len(reference.rows)
+    reported = [reference.reported(row) for row in reference.rows.values()]
+    for statuses in COUNTED:
+        expected = sum(1 for status in reported if status in statuses)
+        assert await store.count(Selection(statuses=statuses)) == expected
 
 
 def _changes(wish: Wish, reference: Reference, now_ms: int) -> list[Change]:
@@ -170,6 +215,11 @@ def _changes(wish: Wish, reference: Reference, now_ms: int) -> list[Change]:
                 Refill(type="work::job", group=group, priority=10, after=position, limit=limit),
                 Refill(type="work::job", group=group, priority=100, after=(0, 0), limit=limit),
             ]
+        case Hold(scope=(scope, name), until=until):
+            until_ms = None if until is None else now_ms + until
+            return [Pause(scope=scope, name=name, now_ms=now_ms, until_ms=until_ms)]
+        case LetGo(scope=(scope, name), back=back):
+            return [Resume(scope=scope, name=name, now_ms=now_ms - back)]
         case _:
             assert_never(wish)
 
@@ -186,6 +236,7 @@ def _new(
 ) -> NewTask:
     return new_task(
         name,
+        domain=DOMAINS.get(name, "work"),
         priority=priority,
         group=group,
         requeue=requeue,
@@ -214,6 +265,8 @@ def _result(how: str, record: TaskRecord) -> Returned | Raised | Halted:
             return Halted(StopCause.CANCELLED)
         case "shut down":
             return Halted(StopCause.SHUTDOWN)
+        case "preempt":
+            return Halted(StopCause.PREEMPTED)
         case _:
             delays = {"retry": 0, "retry later": 2, "die": 0}
             delay = timedelta(milliseconds=delays[how]) if how in delays else None

@@ -14,12 +14,15 @@ import aiosqlite
 import pytest
 
 import taskmill.store.sqlite
-from taskmill.model.changes import CancelTask, Claim, Submit
+from taskmill.model.changes import CancelTask, Claim, Pause, Resume, Submit
+from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId
 from taskmill.model.status import TERMINAL, TaskStatus
 from taskmill.rules.settle import Returned, settle
+from taskmill.store.base import Selection
 from taskmill.store.sqlite import batch, opening
 from taskmill.store.sqlite.connection import run_on
+from taskmill.store.sqlite.rows import selection_values
 from taskmill.store.sqlite.statements import MIGRATIONS, SQL
 
 from .conformance import T0, new_task, raised
@@ -47,6 +50,8 @@ def test_every_statement_is_used_and_every_one_used_exists() -> None:
                 used |= texts(node.slice)
             elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("_one", "_if_changed"):
                 used |= texts(node.args[1])
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "statement":
+                used |= texts(node.value)
     assert used == SQL.keys()
 
 
@@ -76,14 +81,23 @@ PLANS: dict[str, set[str]] = {
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
     },
+    "end_due_pauses": {"SCAN taskmill_pauses USING INDEX taskmill_held"},
     "errors": {"SEARCH taskmill_errors USING PRIMARY KEY (task=?)"},
     "find_follow_up": {"SEARCH taskmill_tasks USING INDEX taskmill_follow_up (identity=?)"},
     "find_standing": {"SEARCH taskmill_tasks USING INDEX taskmill_standing (identity=?)"},
+    "forget_pauses": {
+        "SCAN taskmill_pauses",
+        "SEARCH taskmill_tasks USING INDEX taskmill_standing",
+        "SEARCH taskmill_tasks USING INDEX taskmill_follow_up",
+    },
     "get": {"SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)"},
     "has_meta": {"SCAN sqlite_schema"},
+    "has_old_pauses": {"SCAN taskmill_pauses"},
     "insert": set(),
     "levels": {"SCAN taskmill_tasks USING INDEX taskmill_ready"},
     "next_due": {"SEARCH taskmill_tasks USING INDEX taskmill_due (due_at_ms>?)"},
+    "pause": set(),
+    "pauses": {"SCAN taskmill_pauses"},
     "promote": {
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH taskmill_tasks USING INDEX taskmill_due (due_at_ms>? AND due_at_ms<?)",
@@ -102,6 +116,7 @@ PLANS: dict[str, set[str]] = {
         "SEARCH taskmill_tasks USING INDEX taskmill_follow_up (identity=?)",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
     },
+    "resume": {"SEARCH taskmill_pauses USING INDEX taskmill_held (scope=? AND name=?)"},
     "retries": {"SEARCH taskmill_tasks USING INDEX taskmill_due (due_at_ms>?)"},
     "settle": {"SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)"},
     "settle_cancelled": {"SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)"},
@@ -132,7 +147,54 @@ def test_a_statement_finds_its_rows_by_an_index(
         step.replace("COVERING ", "") for step in found if step.startswith(("SCAN", "SEARCH"))
     }
     assert accesses == PLANS[name]
-    assert not any("TEMP B-TREE" in step for step in found), found
+    is_sorted_here = name == "pauses"  # once for each opening, and not by the tasks
+    assert is_sorted_here == any("TEMP B-TREE" in step for step in found), found
+
+
+@pytest.mark.parametrize("is_analysed", [False, True], ids=["as it is", "after ANALYZE"])
+@pytest.mark.parametrize("status", [TaskStatus.PAUSED, TaskStatus.PENDING])
+def test_a_count_costs_as_much_under_a_hundred_pauses_as_under_one(
+    db: sqlite3.Connection, status: TaskStatus, is_analysed: bool
+) -> None:
+    populate(db)
+    values = selection_values(Selection(statuses=frozenset({status})))
+    costs: list[int] = []
+    for names in (["g0"], [f"none {n}" for n in range(100)]):
+        batch.apply(db, [Pause(scope=PauseScope.GROUP, name=name, now_ms=T0) for name in names])
+        if is_analysed:
+            db.execute("ANALYZE")
+        costs.append(instructions(db, SQL["count"], values))
+    assert costs[1] < 2 * costs[0]
+
+
+def instructions(db: sqlite3.Connection, statement: str, values: Mapping[str, object]) -> int:
+    """How many of its own instructions SQLite needs for ``statement``, to the next hundred."""
+    hundreds = 0
+
+    def count() -> None:
+        nonlocal hundreds
+        hundreds += 1
+
+    db.set_progress_handler(count, 100)
+    db.execute(statement, values).fetchall()
+    db.set_progress_handler(None, 0)
+    return 100 * hundreds
+
+
+@pytest.mark.parametrize("scope", PauseScope)
+def test_a_pause_and_its_resume_write_one_row_however_many_tasks_wait(
+    db: sqlite3.Connection, scope: PauseScope
+) -> None:
+    populate(db)
+    name = {PauseScope.SCHEDULER: "", PauseScope.DOMAIN: "work", PauseScope.GROUP: "g1"}[scope]
+    for change in (
+        Pause(scope=scope, name=name, now_ms=T0),
+        Pause(scope=scope, name=name, now_ms=T0, until_ms=T0 + 1),
+        Resume(scope=scope, name=name, now_ms=T0),
+    ):
+        before = db.total_changes
+        batch.apply(db, [change])
+        assert db.total_changes == before + 1
 
 
 def plan(db: sqlite3.Connection, statement: str) -> list[str]:
@@ -206,7 +268,8 @@ def test_a_migration_that_fails_changes_nothing(
 def test_every_table_is_strict(db: sqlite3.Connection) -> None:
     tables = db.execute("PRAGMA table_list").fetchall()
     ours = {row[1]: row[5] for row in tables if row[1].startswith("taskmill_")}
-    assert ours == {"taskmill_meta": 1, "taskmill_tasks": 1, "taskmill_errors": 1}
+    names = ("taskmill_meta", "taskmill_tasks", "taskmill_errors", "taskmill_pauses")
+    assert ours == dict.fromkeys(names, 1)
 
 
 # --- what the database refuses -------------------------------------------------------------------
@@ -285,6 +348,9 @@ NONSENSE: list[tuple[TaskStatus, Mapping[str, object]]] = [
             {"attempt": -1},
             {"attempt": 2},
             {"max_retries": -1},
+            {"preemptions": -1},
+            {"preemptions": 2},
+            {"preemptions": None},
             {"parent": 1_000_000},
             {"payload": b"{}"},
             {"payload": None},
@@ -323,6 +389,50 @@ def test_ended_tasks_do_not_hold_their_identity(db: sqlite3.Connection) -> None:
     for status in TERMINAL:
         insert(db, sensible(status))
     insert(db, ROW)
+
+
+HELD: dict[str, object] = {"scope": "group", "name": "g", "since_ms": T0}
+
+
+def insert_pause(db: sqlite3.Connection, row: Mapping[str, object]) -> None:
+    values = {"until_ms": None, "ended_ms": None, **row}
+    db.execute(
+        "INSERT INTO taskmill_pauses VALUES (:scope, :name, :since_ms, :until_ms, :ended_ms)",
+        values,
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scope": "type"},
+        {"scope": "Group"},
+        {"scope": None},
+        {"name": ""},
+        {"name": None},
+        {"scope": "domain", "name": ""},
+        {"scope": "scheduler"},
+        {"since_ms": None},
+        {"since_ms": 1.5},
+        {"until_ms": "soon"},
+        {"ended_ms": T0 - 1},
+    ],
+    ids=str,
+)
+def test_a_pause_that_makes_no_sense_is_refused(
+    db: sqlite3.Connection, change: Mapping[str, object]
+) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        insert_pause(db, {**HELD, **change})
+
+
+def test_a_scope_is_held_once_and_was_held_any_number_of_times(db: sqlite3.Connection) -> None:
+    for row in (HELD, {**HELD, "name": "h"}, {**HELD, "scope": "domain"}):
+        insert_pause(db, row)
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            insert_pause(db, {**row, "since_ms": T0 + 1})
+        for _ in range(2):
+            insert_pause(db, {**row, "ended_ms": T0})
 
 
 def test_errors_go_with_their_task_and_ids_are_not_used_again(db: sqlite3.Connection) -> None:
