@@ -83,7 +83,7 @@ class Engine:
             wake=self._wake,
         )
         self._writer = Writer(
-            store=store, clock=clock, source=self.dispatcher, on_idle=self._writer_is_idle
+            store=store, clock=clock, source=self.dispatcher, on_idle=self._is_quiet
         )
         self.control = Control(
             store=store,
@@ -98,7 +98,7 @@ class Engine:
         self._mode: Shutdown | None = None
         self._mode_changed = anyio.Event()
         self._halted = anyio.Event()
-        self._quiet = anyio.Event()
+        self._quiet: anyio.Event | None = None
         self.has_started = anyio.Event()
         self.has_ended = anyio.Event()
 
@@ -134,7 +134,7 @@ class Engine:
                 with self.clock.hold():
                     await self._store.close()
                 self.has_ended.set()
-                self._quiet.set()
+                self._is_quiet()
 
     def stop(self, mode: Shutdown) -> None:
         """Begin to shut down; a later Stop cuts a Drain short."""
@@ -150,8 +150,7 @@ class Engine:
         await self._halted.wait()
         await anyio.sleep(self._running.longest_grace.total_seconds())
         while self.active_tasks() and not self._writer.is_idle:
-            self._quiet = quiet = anyio.Event()
-            await quiet.wait()
+            await self._until_quiet()
 
     def _connect(self, handlers: TaskGroup) -> None:
         self._token = current_token()
@@ -192,11 +191,18 @@ class Engine:
         while not (self._writer.is_idle and self.dispatcher.is_idle):
             if self.has_ended.is_set():
                 return
-            self._quiet = quiet = anyio.Event()
-            await quiet.wait()
+            await self._until_quiet()
 
-    def _writer_is_idle(self) -> None:
-        self._quiet.set()
+    async def _until_quiet(self) -> None:
+        """Wait until the writer has nothing to do next; any number of callers may."""
+        if self._quiet is None:
+            self._quiet = anyio.Event()
+        await self._quiet.wait()
+
+    def _is_quiet(self) -> None:
+        if self._quiet is not None:
+            self._quiet.set()
+            self._quiet = None
 
     def _wake(self) -> None:
         self._writer.wake()
