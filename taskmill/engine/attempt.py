@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Iterable
@@ -76,6 +77,8 @@ class Attempt:
         self.result: object = None
         self.cause: StopCause | None = None
         self.has_ended = False
+        self.runs_in: asyncio.Task[None] | None = None
+        """Held here, as the event loop holds its tasks weakly."""
         self._ended: anyio.Event | None = None
         self._scope = anyio.CancelScope()
 
@@ -87,18 +90,35 @@ class Attempt:
         try:
             self.task = codec.decode(self.record.payload)
         except PayloadError as error:
-            return self._raised(error, jitter)
+            return self._for_good(error)
+        failure: BaseException | None = None
         try:
             with self._scope:
-                self.result = await self._call(executor)
-                return Returned(codec.encode_result(self.result))
-        except BaseException as error:
-            if anyio.get_current_task().has_pending_cancellation():
-                raise
-            return (
-                self._raised(error, jitter) if self.cause is None else self._halted(error, jitter)
-            )
+                try:
+                    self.result = await self._call(executor)
+                except BaseException as error:
+                    failure = error
+                    raise
+                return self._returned(jitter)
+        except BaseException as error:  # noqa: BLE001 - around the user's handler
+            if self.cause is not None:
+                return self._halted(error, jitter)
+            return self._raised(_own_doing(error, failure), jitter)
+        finally:
+            del failure  # it holds this frame, and this frame it
         return self._halted(None, jitter)
+
+    def _returned(self, jitter: Callable[[], float]) -> Result:
+        try:
+            return Returned(self.registration.codec.encode_result(self.result))
+        except (PayloadError, PayloadTooLarge) as error:
+            return self._for_good(error)
+        except Exception as error:  # noqa: BLE001 - the user's own values
+            return self._raised(error, jitter)
+
+    def broken(self, error: BaseException) -> Raised:
+        """What is settled where even `run` could not say how the handler ended."""
+        return self._for_good(error)
 
     async def _call(self, executor: Executor) -> object:
         handler = self.registration.handler
@@ -120,11 +140,17 @@ class Attempt:
             return self._raised(late, jitter)
         return Halted(self.cause or StopCause.SHUTDOWN)
 
+    def _for_good(self, error: BaseException) -> Raised:
+        """A failure that another attempt would meet again."""
+        return Raised(
+            error=describe(error, run=self.record.run, at=self._surroundings.clock.now()),
+            max_retries=self.options.max_retries,
+            delay=None,
+        )
+
     def _raised(self, error: BaseException, jitter: Callable[[], float]) -> Raised:
         policy = self.options.retry
-        if isinstance(error, PayloadError | PayloadTooLarge):
-            delay = None
-        elif isinstance(error, RetryAfter):
+        if isinstance(error, RetryAfter):
             delay = min(max(error.delay, timedelta(0)), MAX_LENGTH)
         elif is_retryable(policy, error):
             delay = retry_delay(policy, self.record.attempt, jitter=jitter())
@@ -208,22 +234,69 @@ class Attempt:
             return await anyio.to_thread.run_sync(function, *args)
 
 
+def _own_doing(error: BaseException, failure: BaseException | None) -> BaseException:
+    """``error`` as it is to be recorded; ``failure`` is what the handler itself raised.
+
+    What differs from it came up on leaving the attempt's scope: the handler left another open.
+    """
+    if error is not failure:
+        if isinstance(failure, Exception):
+            return failure
+        left_open = RuntimeError(
+            "the handler ended inside a cancel scope or task group that it had entered; "
+            "use `with` and `async with`, which leave it"
+        )
+        left_open.__cause__ = error if failure is None else failure
+        return left_open
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        cancelled = RuntimeError(
+            "the asyncio task of the handler was cancelled, and not by the scheduler; "
+            "cancel what the handler started, or the taskmill task by its id"
+        )
+        cancelled.__cause__ = error
+        return cancelled
+    return error
+
+
 def describe(error: BaseException, *, run: int, at: datetime) -> ErrorRecord:
-    """What is kept of an exception: its class, message and the end of its traceback, bounded."""
-    try:
-        message = str(error)
-    except Exception as broken:  # noqa: BLE001 - the user's __str__
-        message = f"<str() of this error raised {type(broken).__name__}>"
-    frames = "".join(
-        traceback.format_exception(type(error), error, _own_frames(error.__traceback__), limit=-25)
-    )
+    """What is kept of an exception: its class, message and the end of its traceback, bounded.
+
+    Nothing that the exception's own code does comes out of here.
+    """
     return ErrorRecord(
-        type=f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        message=_storable(message)[:MAX_MESSAGE],
-        traceback=_storable(frames)[-MAX_TRACEBACK:],
+        type=_said(lambda: _name_of(type(error)), "the name"),
+        message=_said(lambda: str(error), "str()")[:MAX_MESSAGE],
+        traceback=_said(lambda: _frames_of(error), "the traceback")[-MAX_TRACEBACK:],
         run=run,
         at=at,
     )
+
+
+def _said(what: Callable[[], str], called: str) -> str:
+    """A text that an exception makes, in UTF-8; it may be of any subclass of str, or raise."""
+    try:
+        return str.encode(what(), "utf-8", "backslashreplace").decode("utf-8")
+    except BaseException as broken:  # noqa: BLE001 - the user's __str__
+        return f"<{called} of this error raised {_NAME(type(broken))}>"
+
+
+def _name_of(kind: type[BaseException]) -> str:
+    return f"{_MODULE(kind)}.{_QUALNAME(kind)}".removeprefix("builtins.")
+
+
+# The attributes of classes as `type` has them, whatever a metaclass makes of them.
+_NAME: Callable[[type], str] = type.__dict__["__name__"].__get__
+_QUALNAME: Callable[[type], str] = type.__dict__["__qualname__"].__get__
+_MODULE: Callable[[type], str] = type.__dict__["__module__"].__get__
+
+
+def _frames_of(error: BaseException) -> str:
+    trace = _own_frames(error.__traceback__)
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace, limit=-25))
+    except BaseException:  # noqa: BLE001 - its notes, or groups in groups in groups
+        return "".join(traceback.format_tb(trace, limit=-25))
 
 
 def _own_frames(trace: TracebackType | None) -> TracebackType | None:
@@ -232,8 +305,3 @@ def _own_frames(trace: TracebackType | None) -> TracebackType | None:
     while at is not None and at.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
         at = at.tb_next
     return trace if at is None else at
-
-
-def _storable(text: str) -> str:
-    """``text`` with what UTF-8 cannot carry escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -125,7 +125,10 @@ class Engine:
                         handlers.start_soon(self.dispatcher.alarm.run)
                         self._wake()
                         self.has_started.set()
-                        await self._until_stopped()
+                        try:
+                            await self._until_stopped()
+                        finally:
+                            await self._all_stopped()
                         handlers.cancel_scope.cancel()
                     self._writer.close()
             finally:
@@ -170,6 +173,13 @@ class Engine:
         self._running.halt()
         self._halted.set()
         await self.dispatcher.emptied()
+
+    async def _all_stopped(self) -> None:
+        """Return when no handler runs, also where it is an error that ends the scheduler."""
+        self._running.halt()
+        self._halted.set()
+        with anyio.CancelScope(shield=True):
+            await self._running.stopped()
 
     async def _drain(self, drain: Drain) -> None:
         """Let running handlers finish, until the time is up or a Stop comes."""
