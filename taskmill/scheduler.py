@@ -118,6 +118,7 @@ class Scheduler(AsyncContextManagerMixin):
                     await engine.has_started.wait()
                     yield self
                     engine.stop(self._shutdown)
+                    await engine.has_ended.wait()  # a cancellation in here is a Stop
                 except Exception as error:  # noqa: BLE001 - raised again, outside the group
                     failure = error
                     engine.stop(Stop())
@@ -125,7 +126,12 @@ class Scheduler(AsyncContextManagerMixin):
                     engine.stop(Stop())
                     raise
         except BaseExceptionGroup as group:
-            failure = group.exceptions[0] if len(group.exceptions) == 1 else group
+            ended_by = group.exceptions[0] if len(group.exceptions) == 1 else group
+            if failure is None:
+                failure = ended_by
+            else:
+                log.error("the scheduler failed as well as what it served", exc_info=ended_by)
+                failure.add_note(f"the scheduler failed as well: {ended_by!r}")
         finally:
             self._engine = None
             self._hub = Hub()

@@ -24,7 +24,7 @@ from taskmill.engine.hub import Hub
 from taskmill.engine.ready import ReadyQueue
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
-from taskmill.engine.writer import Writer
+from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
 from taskmill.model.events import Progress
 from taskmill.model.options import SubmitOptions
@@ -131,6 +131,8 @@ class Engine:
                             await self._all_stopped()
                         handlers.cancel_scope.cancel()
                     self._writer.close()
+                if self._writer.lost is not None:
+                    raise self._writer.lost
             finally:
                 self._endings.close()
                 self._hub.close()
@@ -148,12 +150,13 @@ class Engine:
     async def overdue(self) -> None:
         """Wait until a handler has not stopped in time and everything else is written.
 
-        Returns at once where all of them have stopped.
+        Returns at once where all of them have stopped, and after `LAST_TRIES` where writing fails.
         """
         await self._halted.wait()
         await anyio.sleep(self._running.longest_grace.total_seconds())
-        while self.active_tasks() and not self._writer.is_idle:
-            await self._until_quiet()
+        with anyio.move_on_after(LAST_TRIES):
+            while self.active_tasks() and not self._writer.is_idle:
+                await self._until_quiet()
 
     def _connect(self, handlers: TaskGroup) -> None:
         self._token = current_token()
