@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -47,12 +47,14 @@ class Dispatcher:
         clock: Clock,
         start: Callable[[TaskRecord, Lane], None],
         wake: Callable[[], None],
+        is_handled: Callable[[str], bool],
     ) -> None:
         self._queue = queue
         self._limits = limits
         self._clock = clock
         self._start = start
         self._wake = wake
+        self._is_handled = is_handled
         self._tally = Tally()
         self._claiming: dict[TaskId, Ready] = {}
         self._retries = 0
@@ -65,7 +67,7 @@ class Dispatcher:
     def load(self, opening: Opening) -> None:
         """Start from what the store held when it was opened."""
         self._queue.load(opening.levels)
-        self._retries = opening.retries
+        self._retries = self._handled(opening.retries)
         self._due_is(opening.next_due_ms)
 
     # --- what the store said ---
@@ -119,6 +121,8 @@ class Dispatcher:
         if self._next_due is not None and self._next_due <= now and not self._is_promoting:
             self._is_promoting = True
             yield Promote(now_ms=now_ms, limit=PROMOTE), self._promoted
+        elif self._next_due is not None and not self._is_promoting:
+            self.alarm.set(self._next_due)  # it rang, and the clock has stepped back since
 
     def _claimed(self, lane: Lane, task: TaskId, effect: Effect | StoreError) -> None:
         ready = self._claiming.pop(task)
@@ -141,9 +145,13 @@ class Dispatcher:
         if isinstance(effect, Promoted):
             for ready in effect.ready:
                 self._queue.add(ready)
-            self._retries -= effect.retries
+            self._retries -= self._handled(effect.retries)
             self._due_is(effect.next_due_ms)
         self._wake()
+
+    def _handled(self, retries: Mapping[str, int]) -> int:
+        """How many of the tasks in backoff have a handler here."""
+        return sum(count for kind, count in retries.items() if self._is_handled(kind))
 
     def _due_is(self, at_ms: int | None) -> None:
         self._next_due = from_ms(at_ms)

@@ -61,6 +61,7 @@ class Engine:
     ) -> None:
         self.clock = clock
         self.epoch = 0
+        self._thread = get_ident()
         self._store = store
         self._registry = registry
         self._hub = hub
@@ -81,6 +82,7 @@ class Engine:
             clock=clock,
             start=self._running.start,
             wake=self._wake,
+            is_handled=registry.is_handled,
         )
         self._writer = Writer(
             store=store, clock=clock, source=self.dispatcher, on_idle=self._is_quiet
@@ -101,6 +103,11 @@ class Engine:
         self._quiet: anyio.Event | None = None
         self.has_started = anyio.Event()
         self.has_ended = anyio.Event()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the thread of the event loop that the scheduler runs in."""
+        return get_ident() == self._thread
 
     # --- life ---
 
@@ -160,7 +167,6 @@ class Engine:
 
     def _connect(self, handlers: TaskGroup) -> None:
         self._token = current_token()
-        self._loop_thread = get_ident()
         self._running.connect(
             handlers=handlers,
             writer=self._writer,
@@ -246,10 +252,12 @@ class Engine:
 
     def progressed(self, attempt: Attempt, fraction: float, message: str | None) -> None:
         """A handler reported its progress, from the loop or from its thread."""
-        if not self._hub.is_heard:
+        if not self._hub.is_heard or attempt.has_ended:
             return
 
         def publish() -> None:
+            if attempt.has_ended:
+                return
             self._hub.publish(
                 lambda: Progress(
                     header=header_of(attempt.record),
@@ -259,7 +267,7 @@ class Engine:
                 )
             )
 
-        if get_ident() == self._loop_thread:
+        if self.is_here:
             publish()
         else:
             anyio.from_thread.run_sync(publish, token=self._token)

@@ -74,6 +74,11 @@ class Registry:
         """What is known of a stored type; None where no domain here has it."""
         return self._types.get(task_type)
 
+    def is_handled(self, task_type: str) -> bool:
+        """Whether tasks of this type can run here."""
+        known = self._types.get(task_type)
+        return known is not None and known.handler is not None
+
     def of(self, task: type[Task[Any, Any]]) -> Registration:
         """What is known of a type that is submitted here; it must have a handler."""
         known = self._types.get(task.task_type)
