@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from random import Random
+from threading import current_thread, main_thread
 from typing import Any, Self, final, overload
 
 import anyio
@@ -146,6 +147,11 @@ class Scheduler(AsyncContextManagerMixin):
         that does not stop within its ``stop_grace`` even then is left behind: the process exits
         with status 1, and the next opening takes its task up again.
         """
+        if current_thread() is not main_thread():
+            raise InvalidState(
+                "run() takes signals, which only the main thread gets; in this thread use "
+                "`async with scheduler:`"
+            )
         async with self:
             engine = self._opened()
             task_status.started()
@@ -182,6 +188,11 @@ class Scheduler(AsyncContextManagerMixin):
     def _opened(self) -> Engine:
         if self._engine is None:
             raise InvalidState("the scheduler is not open; use it inside `async with scheduler:`")
+        if not self._engine.is_here:
+            raise InvalidState(
+                "the scheduler runs in the event loop of another thread; call it there, from a "
+                "handler's thread by anyio.from_thread.run"
+            )
         return self._engine
 
     def _control(self) -> Control:

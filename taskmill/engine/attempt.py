@@ -76,6 +76,8 @@ class Attempt:
         self.task: object = None
         self.result: object = None
         self.cause: StopCause | None = None
+        self.has_begun = False
+        """Whether its handler was called; not where the scheduler shut down before that."""
         self.has_ended = False
         self.runs_in: asyncio.Task[None] | None = None
         """Held here, as the event loop holds its tasks weakly."""

@@ -83,6 +83,7 @@ class Running:
         if self._halting:
             self._finish(attempt, settle(record, Halted(StopCause.SHUTDOWN), now_ms=self._now_ms()))
             return
+        attempt.has_begun = True
         load = load_of(self._registry, record)
         self._hub.publish(lambda: Dispatched(header=header_of(record), load=load, run=record.run))
         self._launch(attempt)
@@ -217,6 +218,9 @@ class Running:
         self._hub.publish(lambda: Unblocked(header=header_of(record), load=load))
 
     def _announce(self, attempt: Attempt, settlement: Settlement, status: TaskStatus) -> None:
+        """Publish what came of a run; one taken back before it began was none to subscribers."""
+        if status is TaskStatus.PENDING and not attempt.has_begun:
+            return
         record = attempt.record
         load: Callable[[], object] = (
             load_of(self._registry, record) if attempt.task is None else lambda: attempt.task
