@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
+from threading import current_thread, main_thread
 from typing import Any, Self, cast, final, overload
 
 import anyio
@@ -177,6 +178,7 @@ class Scheduler(AsyncContextManagerMixin):
                     await engine.has_started.wait()
                     yield self
                     engine.stop(self._shutdown)
+                    await engine.has_ended.wait()  # a cancellation in here is a Stop
                 except Exception as error:  # noqa: BLE001 - raised again, outside the group
                     failure = error
                     engine.stop(Stop())
@@ -184,7 +186,12 @@ class Scheduler(AsyncContextManagerMixin):
                     engine.stop(Stop())
                     raise
         except BaseExceptionGroup as group:
-            failure = _failure(group)
+            ended_by = _failure(group)
+            if failure is None:
+                failure = ended_by
+            else:
+                log.error("the scheduler failed as well as what it served", exc_info=ended_by)
+                failure.add_note(f"the scheduler failed as well: {ended_by!r}")
         finally:
             self._engine = None
             self._hub = Hub()
@@ -206,6 +213,11 @@ class Scheduler(AsyncContextManagerMixin):
         with status 1, and the next opening takes its task up again.
         """
         self._check_closed()
+        if current_thread() is not main_thread():
+            raise InvalidState(
+                "run() takes signals, which only the main thread gets; in this thread use "
+                "`async with scheduler:`"
+            )
         async with self:
             engine = self._opened()
             task_status.started()
@@ -244,6 +256,11 @@ class Scheduler(AsyncContextManagerMixin):
     def _opened(self) -> Engine:
         if self._engine is None:
             raise InvalidState("the scheduler is not open; use it inside `async with scheduler:`")
+        if not self._engine.is_here:
+            raise InvalidState(
+                "the scheduler runs in the event loop of another thread; call it there, from a "
+                "handler's thread by anyio.from_thread.run"
+            )
         return self._engine
 
     def _heard(self) -> Hub:

@@ -22,6 +22,7 @@ from taskmill.model.events import (
 from taskmill.model.record import ErrorRecord, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
+from taskmill.rules.settle import CANCELLED_RUNNING
 
 Load = Callable[[], Any]
 
@@ -74,7 +75,7 @@ def end_of_run(
             duration = from_ms(settlement.now_ms) - started_at
             return Completed(header=header, load=load, result=result, duration=duration)
         case TaskStatus.CANCELLED:
-            return Cancelled(header=header, load=load, reason=settlement.reason)
+            return Cancelled(header=header, load=load, reason=CANCELLED_RUNNING)
         case TaskStatus.DEAD:
             return DeadLettered(header=header, load=load, error=_error_of(settlement))
         case TaskStatus.PENDING if settlement.preempted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import traceback
@@ -79,7 +80,11 @@ class Attempt:
         self.task: object = None
         self.result: object = None
         self.cause: StopCause | None = None
+        self.has_begun = False
+        """Whether its handler was called; not where the scheduler shut down before that."""
         self.has_ended = False
+        self.runs_in: asyncio.Task[None] | None = None
+        """Held here, as the event loop holds its tasks weakly."""
         self._ended: anyio.Event | None = None
         self._scope = anyio.CancelScope()
 
@@ -88,21 +93,41 @@ class Attempt:
     async def run(self, executor: Executor, jitter: Callable[[], float]) -> Result:
         """Run the handler to its end; every way it can end is a value."""
         if self._unfit is not None:
-            return self._raised(self._unfit, jitter)
+            return self._for_good(self._unfit)
         codec = self.registration.codec
         try:
+            self.task = codec.decode(self.record.payload)
+        except PayloadError as error:
+            return self._for_good(error)
+        failure: BaseException | None = None
+        try:
             with self._scope:
-                self.task = codec.decode(self.record.payload)
-                self.result = await self._call(executor)
+                try:
+                    self.result = await self._call(executor)
+                except BaseException as error:
+                    failure = error
+                    raise
                 if self.cause is not StopCause.TIMEOUT:
-                    return Returned(codec.encode_result(self.result))
-        except BaseException as error:
-            if anyio.get_current_task().has_pending_cancellation():
-                raise
-            return (
-                self._raised(error, jitter) if self.cause is None else self._halted(error, jitter)
-            )
+                    return self._returned(jitter)
+        except BaseException as error:  # noqa: BLE001 - around the user's handler
+            if self.cause is not None:
+                return self._halted(error, jitter)
+            return self._raised(_own_doing(error, failure), jitter)
+        finally:
+            del failure  # it holds this frame, and this frame it
         return self._halted(None, jitter)
+
+    def _returned(self, jitter: Callable[[], float]) -> Result:
+        try:
+            return Returned(self.registration.codec.encode_result(self.result))
+        except (PayloadError, PayloadTooLarge) as error:
+            return self._for_good(error)
+        except Exception as error:  # noqa: BLE001 - the user's own values
+            return self._raised(error, jitter)
+
+    def broken(self, error: BaseException) -> Raised:
+        """What is settled where even `run` could not say how the handler ended."""
+        return self._for_good(error)
 
     async def _call(self, executor: Executor) -> object:
         handler = self.registration.handler
@@ -143,6 +168,14 @@ class Attempt:
             return self._raised(late, jitter)
         return Halted(self.cause or StopCause.SHUTDOWN)
 
+    def _for_good(self, error: BaseException) -> Raised:
+        """A failure that another attempt would meet again."""
+        return Raised(
+            error=describe(error, run=self.record.run, at=self._surroundings.clock.now()),
+            max_retries=self.options.max_retries,
+            delay=None,
+        )
+
     def _raised(self, error: BaseException, jitter: Callable[[], float]) -> Raised:
         """What came of an error; one that cannot be judged is not retried, and says why."""
         delay, note = None, ""
@@ -163,8 +196,6 @@ class Attempt:
     def _delay_after(self, error: BaseException, jitter: Callable[[], float]) -> timedelta | None:
         """When to try again; None for an error that is never retried."""
         policy = self.options.retry
-        if isinstance(error, PayloadError | PayloadTooLarge):
-            return None
         if isinstance(error, RetryAfter):
             return min(max(error.delay, timedelta(0)), MAX_LENGTH)
         if is_retryable(policy, error):
@@ -252,37 +283,75 @@ class _TaskLog(LoggerAdapter[Logger]):
         return msg, {**kwargs, "extra": {**(kwargs.get("extra") or {}), **(self.extra or {})}}
 
 
+def _own_doing(error: BaseException, failure: BaseException | None) -> BaseException:
+    """``error`` as it is to be recorded; ``failure`` is what the handler itself raised.
+
+    What differs from it came up on leaving the attempt's scope: the handler left another open.
+    """
+    if error is not failure:
+        if isinstance(failure, Exception):
+            return failure
+        left_open = RuntimeError(
+            "the handler ended inside a cancel scope or task group that it had entered; "
+            "use `with` and `async with`, which leave it"
+        )
+        left_open.__cause__ = error if failure is None else failure
+        return left_open
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        cancelled = RuntimeError(
+            "the asyncio task of the handler was cancelled, and not by the scheduler; "
+            "cancel what the handler started, or the taskmill task by its id"
+        )
+        cancelled.__cause__ = error
+        return cancelled
+    return error
+
+
 def describe(error: BaseException, *, run: int, at: datetime, note: str = "") -> ErrorRecord:
     """What is kept of an exception: its class, message and the end of its traceback, bounded.
 
-    ``note`` is kept as the last line of the traceback.
+    ``note`` is kept as the last line of the traceback. Nothing that the exception's own code does
+    comes out of here.
     """
-    frames = _attempted(
-        lambda: "".join(
-            traceback.format_exception(
-                type(error), error, _own_frames(error.__traceback__), limit=-25
-            )
-        ),
-        "traceback",
-    )
+    frames = _said(lambda: _frames_of(error), "the traceback")
     return ErrorRecord(
-        type=f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        message=_storable(_attempted(lambda: str(error), "str()"))[:MAX_MESSAGE],
-        traceback=_storable(f"{frames}{note}")[-MAX_TRACEBACK:],
+        type=_said(lambda: _name_of(type(error)), "the name"),
+        message=_said(lambda: str(error), "str()")[:MAX_MESSAGE],
+        traceback=f"{frames}{note}"[-MAX_TRACEBACK:],
         run=run,
         at=at,
     )
 
 
 def _text_of(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_attempted(lambda: str(error), 'str()')}"[:MAX_MESSAGE]
+    return f"{_NAME(type(error))}: {_said(lambda: str(error), 'str()')}"[:MAX_MESSAGE]
 
 
-def _attempted(text: Callable[[], str], what: str) -> str:
+def _said(what: Callable[[], str], called: str) -> str:
+    """A text that an exception makes, in UTF-8; it may be of any subclass of str, or raise."""
     try:
-        return text()
-    except BaseException as broken:  # noqa: BLE001 - the user's __str__; nothing is awaited here
-        return f"<{what} of this error raised {type(broken).__name__}>"
+        return str.encode(what(), "utf-8", "backslashreplace").decode("utf-8")
+    except BaseException as broken:  # noqa: BLE001 - the user's __str__
+        return f"<{called} of this error raised {_NAME(type(broken))}>"
+
+
+def _name_of(kind: type[BaseException]) -> str:
+    return f"{_MODULE(kind)}.{_QUALNAME(kind)}".removeprefix("builtins.")
+
+
+# The attributes of classes as `type` has them, whatever a metaclass makes of them.
+_NAME: Callable[[type], str] = type.__dict__["__name__"].__get__
+_QUALNAME: Callable[[type], str] = type.__dict__["__qualname__"].__get__
+_MODULE: Callable[[type], str] = type.__dict__["__module__"].__get__
+
+
+def _frames_of(error: BaseException) -> str:
+    trace = _own_frames(error.__traceback__)
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace, limit=-25))
+    except BaseException:  # noqa: BLE001 - its notes, or groups in groups in groups
+        return "".join(traceback.format_tb(trace, limit=-25))
 
 
 def _own_frames(trace: TracebackType | None) -> TracebackType | None:
@@ -291,8 +360,3 @@ def _own_frames(trace: TracebackType | None) -> TracebackType | None:
     while at is not None and str(at.tb_frame.f_globals.get("__name__")).startswith(_OURS):
         at = at.tb_next
     return trace if at is None else at
-
-
-def _storable(text: str) -> str:
-    """``text`` with what UTF-8 cannot carry escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -178,7 +178,8 @@ class Control:
         if effect.left is not None:
             self._dispatcher.remove(effect.left)
         elif effect.was_due_at_ms is not None:
-            self._dispatcher.no_longer_due(retry=record.attempt > 0)
+            is_retry = record.attempt > 0 and self._registry.is_handled(record.type)
+            self._dispatcher.no_longer_due(retry=is_retry)
         load = load_of(self._registry, record)
         self._hub.publish(
             lambda: Cancelled(header=header_of(record), load=load, reason=effect.reason)

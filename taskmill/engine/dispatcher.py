@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -60,6 +60,7 @@ class Dispatcher:
         start: Callable[[TaskRecord, Start], None],
         stop: Callable[[TaskId, StopCause], None],
         wake: Callable[[], None],
+        is_handled: Callable[[str], bool],
     ) -> None:
         self.queue = ReadyQueue(limits)
         self.starts: dict[TaskId, Start] = {}
@@ -70,6 +71,7 @@ class Dispatcher:
         self._start = start
         self._stop = stop
         self._wake = wake
+        self._is_handled = is_handled
         self._claiming: dict[TaskId, Ready] = {}
         self._retries = 0
         self._next_due: datetime | None = None
@@ -85,7 +87,7 @@ class Dispatcher:
         self._limits.pauses.load(opening.pauses)
         self._look_at_the_time()
         self.queue.load(opening.levels)
-        self._retries = opening.retries
+        self._retries = self._handled(opening.retries)
         self._due_is(opening.next_due_ms)
 
     # --- what the store said ---
@@ -208,9 +210,13 @@ class Dispatcher:
         if isinstance(effect, Promoted):
             for ready in effect.ready:
                 self.queue.add(ready)
-            self._retries -= effect.retries
+            self._retries -= self._handled(effect.retries)
             self._due_is(effect.next_due_ms)
         self._wake()
+
+    def _handled(self, retries: Mapping[str, int]) -> int:
+        """How many of the tasks in backoff have a handler here."""
+        return sum(count for kind, count in retries.items() if self._is_handled(kind))
 
     # --- time ---
 

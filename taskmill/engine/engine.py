@@ -26,7 +26,7 @@ from taskmill.engine.pressure import Gauges
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
 from taskmill.engine.steering import Steering
-from taskmill.engine.writer import Writer
+from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
 from taskmill.model.events import Progress
 from taskmill.model.options import SubmitOptions
@@ -64,6 +64,7 @@ class Engine:
     ) -> None:
         self.clock = clock
         self.epoch = 0
+        self._thread = get_ident()
         self._store = store
         self._registry = registry
         self._hub = hub
@@ -86,9 +87,10 @@ class Engine:
             start=self._running.start,
             stop=self._running.stop,
             wake=self._wake,
+            is_handled=registry.is_handled,
         )
         self._writer = Writer(
-            store=store, clock=clock, source=self.dispatcher, on_idle=self._writer_is_idle
+            store=store, clock=clock, source=self.dispatcher, on_idle=self._is_quiet
         )
         self.control = Control(
             store=store,
@@ -113,9 +115,14 @@ class Engine:
         self._mode: Shutdown | None = None
         self._mode_changed = anyio.Event()
         self._halted = anyio.Event()
-        self._quiet = anyio.Event()
+        self._quiet: anyio.Event | None = None
         self.has_started = anyio.Event()
         self.has_ended = anyio.Event()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the thread of the event loop that the scheduler runs in."""
+        return get_ident() == self._thread
 
     # --- life ---
 
@@ -143,16 +150,21 @@ class Engine:
                         handlers.start_soon(self.steering.alarm.run)
                         self._wake()
                         self.has_started.set()
-                        await self._until_stopped()
+                        try:
+                            await self._until_stopped()
+                        finally:
+                            await self._all_stopped()
                         handlers.cancel_scope.cancel()
                     self._writer.close()
+                if self._writer.lost is not None:
+                    raise self._writer.lost
             finally:
                 self._endings.close()
                 self._hub.close()
                 with self.clock.hold():
                     await self._store.close()
                 self.has_ended.set()
-                self._quiet.set()
+                self._is_quiet()
 
     def stop(self, mode: Shutdown) -> None:
         """Begin to shut down; a later Stop cuts a Drain short."""
@@ -163,17 +175,16 @@ class Engine:
     async def overdue(self) -> None:
         """Wait until a handler has not stopped in time and everything else is written.
 
-        Returns at once where all of them have stopped.
+        Returns at once where all of them have stopped, and after `LAST_TRIES` where writing fails.
         """
         await self._halted.wait()
         await anyio.sleep(self._running.longest_grace.total_seconds())
-        while self.active_tasks() and not self._writer.is_idle:
-            self._quiet = quiet = anyio.Event()
-            await quiet.wait()
+        with anyio.move_on_after(LAST_TRIES):
+            while self.active_tasks() and not self._writer.is_idle:
+                await self._until_quiet()
 
     def _connect(self, handlers: TaskGroup) -> None:
         self._token = current_token()
-        self._loop_thread = get_ident()
         self._running.connect(
             handlers=handlers,
             writer=self._writer,
@@ -189,6 +200,13 @@ class Engine:
         self._running.halt()
         self._halted.set()
         await self.dispatcher.emptied()
+
+    async def _all_stopped(self) -> None:
+        """Return when no handler runs, also where it is an error that ends the scheduler."""
+        self._running.halt()
+        self._halted.set()
+        with anyio.CancelScope(shield=True):
+            await self._running.stopped()
 
     async def _drain(self, drain: Drain) -> None:
         """Let running handlers finish, until the time is up or a Stop comes."""
@@ -210,11 +228,18 @@ class Engine:
         while not (self._writer.is_idle and self.dispatcher.is_idle):
             if self.has_ended.is_set():
                 return
-            self._quiet = quiet = anyio.Event()
-            await quiet.wait()
+            await self._until_quiet()
 
-    def _writer_is_idle(self) -> None:
-        self._quiet.set()
+    async def _until_quiet(self) -> None:
+        """Wait until the writer has nothing to do next; any number of callers may."""
+        if self._quiet is None:
+            self._quiet = anyio.Event()
+        await self._quiet.wait()
+
+    def _is_quiet(self) -> None:
+        if self._quiet is not None:
+            self._quiet.set()
+            self._quiet = None
 
     def _wake(self) -> None:
         self._writer.wake()
@@ -245,10 +270,12 @@ class Engine:
 
     def progressed(self, attempt: Attempt, fraction: float, message: str | None) -> None:
         """A handler reported its progress, from the loop or from its thread."""
-        if not self._hub.is_heard:
+        if not self._hub.is_heard or attempt.has_ended:
             return
 
         def publish() -> None:
+            if attempt.has_ended:
+                return
             self._hub.publish(
                 lambda: Progress(
                     header=header_of(attempt.record),
@@ -258,7 +285,7 @@ class Engine:
                 )
             )
 
-        if get_ident() == self._loop_thread:
+        if self.is_here:
             publish()
         else:
             anyio.from_thread.run_sync(publish, token=self._token)

@@ -28,7 +28,7 @@ class EventStream(
     The subscription exists inside the ``async with``: nothing that happens in the block is
     missed, unless the reader is slower than events come and more than 1024 are unread. Then the
     oldest are dropped and a Lagged with their number takes their place. Ends when the scheduler
-    has shut down and everything was read.
+    has shut down and everything was read. For one reader: a second one gets InvalidState.
     """
 
     def __init__(
@@ -74,8 +74,16 @@ class EventStream(
                 return cast("E_co", self._unread.popleft())  # the hub filtered by domain and type
             if self._hub.is_closed:
                 raise StopAsyncIteration
+            if self._news is not None:
+                raise InvalidState(
+                    "this stream is being read already; give each reader one of its own, "
+                    "by another call of events()"
+                )
             self._news = anyio.Event()
-            await self._news.wait()
+            try:
+                await self._news.wait()
+            finally:
+                self._news = None
 
     def offer(self, event: AnyTaskEvent | ScopeEvent) -> None:
         """Keep ``event`` for the reader; drop the oldest one if there is no room."""

@@ -77,6 +77,11 @@ class Registry:
         """What is known of a stored type; None where no domain here has it."""
         return self._types.get(task_type)
 
+    def is_handled(self, task_type: str) -> bool:
+        """Whether tasks of this type can run here."""
+        known = self._types.get(task_type)
+        return known is not None and known.handler is not None
+
     def of(self, task: Task[Any, Any]) -> Registration:
         """What is known of the type of a task that is submitted here; it must have a handler."""
         kind = type(task)

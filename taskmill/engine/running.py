@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -93,9 +94,10 @@ class Running:
         start.can_be_preempted = (
             attempt.options.preemptible and record.preemptions < self._limits.max_preemptions
         )
+        attempt.has_begun = True
         load = load_of(self._registry, record)
         self._hub.publish(lambda: Dispatched(header=header_of(record), load=load, run=record.run))
-        self._handlers.start_soon(self._run, attempt)
+        self._launch(attempt)
         if attempt.options.timeout is not None:
             self._handlers.start_soon(self._time_out, attempt, attempt.options.timeout)
 
@@ -125,6 +127,11 @@ class Running:
         for attempt in list(self._attempts.values()):
             self._stop(attempt, StopCause.SHUTDOWN)
 
+    async def stopped(self) -> None:
+        """Wait until no handler runs."""
+        while self._attempts:
+            await next(iter(self._attempts.values())).ended()
+
     @property
     def longest_grace(self) -> timedelta:
         """The longest time a handler that runs now may take to stop."""
@@ -133,10 +140,33 @@ class Running:
 
     # --- one attempt ---
 
+    def _launch(self, attempt: Attempt) -> None:
+        """Run a handler in an asyncio task that no task group waits for.
+
+        What a handler leaves behind - a cancelled task, an open cancel scope - would bring a
+        task group down, and the scheduler with it; here it ends with the task.
+        """
+        task = asyncio.get_running_loop().create_task(self._run(attempt))
+        attempt.runs_in = task
+        task.add_done_callback(partial(self._ran, attempt))
+
     async def _run(self, attempt: Attempt) -> None:
-        executor = self._executors[attempt.start.lane.kind.executor]
-        result = await attempt.run(executor, self._rng.random)
+        try:
+            executor = self._executors[attempt.start.lane.kind.executor]
+            result = await attempt.run(executor, self._rng.random)
+        except BaseException as error:  # noqa: BLE001 - the last resort: nothing may pass
+            result = attempt.broken(error)
         self._finish(attempt, settle(attempt.record, result, now_ms=self._now_ms()))
+
+    def _ran(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
+        """A handler's task is done; one that was cancelled before it began is settled here."""
+        attempt.runs_in = None
+        if not attempt.has_ended:
+            result = attempt.broken(asyncio.CancelledError("cancelled before it began"))
+            self._finish(attempt, settle(attempt.record, result, now_ms=self._now_ms()))
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:  # a fault of ours, none of the handler's
+            self._handlers.start_soon(_raise, failure)
 
     async def _time_out(self, attempt: Attempt, timeout: timedelta) -> None:
         with anyio.move_on_after(timeout.total_seconds()):
@@ -214,6 +244,9 @@ class Running:
         self._hub.publish(lambda: Unblocked(header=header_of(record), load=load))
 
     def _announce(self, attempt: Attempt, settlement: Settlement, status: TaskStatus) -> None:
+        """Publish what came of a run; one taken back before it began was none to subscribers."""
+        if status is TaskStatus.PENDING and not attempt.has_begun:
+            return
         record = attempt.record
         load: Callable[[], object] = (
             load_of(self._registry, record) if attempt.task is None else lambda: attempt.task
@@ -246,6 +279,10 @@ class Running:
 
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())
+
+
+async def _raise(failure: BaseException) -> None:
+    raise failure
 
 
 _UNSTORABLE = "result could not be stored"

@@ -11,7 +11,16 @@ import anyio
 import attrs
 
 from taskmill.engine.clock import Clock
-from taskmill.model.changes import CancelTask, Change, Effect, Settlement, Submit
+from taskmill.model.changes import (
+    CancelTask,
+    Change,
+    Claim,
+    Effect,
+    Promote,
+    Refill,
+    Settlement,
+    Submit,
+)
 from taskmill.model.errors import InvalidState, StoreError
 from taskmill.store.base import Store
 
@@ -23,6 +32,9 @@ Receive: TypeAlias = Callable[[Effect | StoreError], None]
 BATCH = 1000
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
+
+LAST_TRIES = 10.0
+"""For how many seconds a scheduler that ends tries to write what is left, while writing fails."""
 
 
 class Source(Protocol):
@@ -52,12 +64,22 @@ class Writer:
     _in_hand: list[tuple[Change, Receive]] = attrs.field(factory=list[tuple[Change, Receive]])
     """The batch that is being written."""
     _has_ended: bool = False
+    _closed_at: float = 0
+    lost: StoreError | None = None
+    """Why outcomes that were left at the end could not be written; None if they were."""
     _pause: float = 0
     """Seconds until the next try while writing fails; zero while it works."""
+    _refused: str | None = None
+    """What the database last said of a claim, or of a read for the queue, that it refused alone."""
 
     def send(self, change: Change, receive: Receive) -> None:
-        """Have ``change`` written; ``receive`` is called after its commit."""
+        """Have ``change`` written; ``receive`` is called after its commit.
+
+        A settlement that comes after the end is left to the recovery of the next opening.
+        """
         if self._has_ended:
+            if isinstance(change, Settlement):
+                return
             raise InvalidState("the scheduler has shut down; nothing is accepted any more")
         self._waiting.append((change, receive))
         self._wake.set()
@@ -89,8 +111,9 @@ class Writer:
         self._wake.set()
 
     def close(self) -> None:
-        """End once everything sent has been written."""
+        """End once everything sent has been written, or could not be for `LAST_TRIES`."""
         self._closing = True
+        self._closed_at = self.clock.monotonic()
         self._wake.set()
 
     @property
@@ -108,6 +131,8 @@ class Writer:
             for change, receive in (*self._in_hand, *self._waiting):
                 if isinstance(change, Submit | CancelTask):
                     receive(unknown)
+            self._in_hand = []
+            self._waiting.clear()
             raise
 
     async def _run(self) -> None:
@@ -140,23 +165,53 @@ class Writer:
         except StoreError as error:
             await self._failed(batch, error)
             return
-        if self._pause:
-            log.warning("writing works again")
-            self._pause = 0
-        for (_, receive), effect in zip(batch, effects, strict=True):
+        refused = None
+        for (change, receive), effect in zip(batch, effects, strict=True):
             receive(effect)
+            if isinstance(effect, StoreError) and isinstance(change, Claim | Promote | Refill):
+                refused = effect
+        if refused is not None:
+            await self._back_off(refused)
+        elif self._pause:
+            if self._refused is None:
+                log.warning("writing works again")
+            self._pause, self._refused = 0, None
+
+    async def _back_off(self, refused: StoreError) -> None:
+        """A claim, or a read for the queue, was refused alone: it is proposed again later."""
+        if self._refused != str(refused):
+            self._refused = str(refused)
+            log.error("%s; it will be tried again", refused)
+        await self._rest()
 
     async def _failed(self, batch: list[tuple[Change, Receive]], error: StoreError) -> None:
         """Tell the callers, keep the settlements, and wait a little or for the next caller."""
         if not self._pause:
             log.error("writing failed, nothing new starts until it works again: %s", error)
-        self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
-        self._wake = wake = anyio.Event()
+        came_meanwhile = len(self._waiting)
         for change, receive in reversed(batch):
             if isinstance(change, Settlement):
                 self._waiting.appendleft((change, receive))
         for change, receive in batch:
             if not isinstance(change, Settlement):
                 receive(error)
+        if self._closing and self.clock.monotonic() - self._closed_at >= LAST_TRIES:
+            self._give_up(error)
+        elif not came_meanwhile:
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Pause, longer each time, or until something is sent or has changed."""
+        self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+        self._wake = wake = anyio.Event()
         with anyio.move_on_after(self._pause):
             await wake.wait()
+
+    def _give_up(self, error: StoreError) -> None:
+        number = len(self._waiting)
+        self._waiting.clear()
+        self.lost = StoreError(
+            f"outcomes that could not be written within {LAST_TRIES:.0f} s of the end: {number}; "
+            f"their tasks run again at the next opening ({error})"
+        )
+        log.error("%s", self.lost)

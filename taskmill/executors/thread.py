@@ -35,7 +35,15 @@ class ThreadExecutor:
     async def run(self, work: Work) -> object:
         """Call the handler in a thread and wait for it, whatever happens."""
         with work.hold():
-            result: object = await anyio.to_thread.run_sync(
-                work.execute, work.task, work.context, limiter=self._limiter
-            )
+            result, error = await anyio.to_thread.run_sync(_call, work, limiter=self._limiter)
+        if error is not None:
+            raise error
         return result
+
+
+def _call(work: Work) -> tuple[object, BaseException | None]:
+    """What the handler returns or raises, as a value: a future does not carry every exception."""
+    try:
+        return work.execute(work.task, work.context), None
+    except BaseException as error:  # noqa: BLE001 - raised again in the event loop
+        return None, error

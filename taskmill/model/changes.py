@@ -225,8 +225,8 @@ class Promoted:
     """Tasks that became ready."""
 
     ready: tuple[Ready, ...]
-    retries: int
-    """How many of them were waiting for their next attempt."""
+    retries: Mapping[str, int]
+    """How many of them were waiting for their next attempt, by task type."""
     next_due_ms: int | None
     """When the next task is due; may be past, when the limit was reached."""
 
@@ -273,8 +273,8 @@ class Opening:
     epoch: int
     levels: tuple[LevelCount, ...]
     next_due_ms: int | None
-    retries: int
-    """Tasks waiting for their next attempt."""
+    retries: Mapping[str, int]
+    """How many tasks wait for their next attempt, by task type."""
     recovered: int
     """Runs that a crash had interrupted."""
     pauses: tuple[PauseRecord, ...] = ()

@@ -28,3 +28,8 @@ def to_ms(moment: datetime) -> int:
 def ceil_ms(length: timedelta) -> int:
     """The milliseconds that ``length`` takes up; a started one counts."""
     return -(-length // MILLISECOND)
+
+
+FIRST_MS = to_ms(datetime.min.replace(tzinfo=UTC))
+LAST_MS = to_ms(datetime.max.replace(tzinfo=UTC))
+"""The range of moments that are datetimes in UTC."""

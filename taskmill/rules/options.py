@@ -17,7 +17,7 @@ from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_tags, check_text
 from taskmill.model.options import SubmitOptions, TaskOptions, check_options
 from taskmill.model.policies import Backoff, Jitter, Priority, RetryPolicy
-from taskmill.model.times import ceil_ms, to_ms
+from taskmill.model.times import FIRST_MS, LAST_MS, ceil_ms, from_ms, to_ms
 
 BUILT_IN: TaskOptions = {
     "priority": Priority.NORMAL,
@@ -146,7 +146,7 @@ def placement(
         group=group,
         priority=int(options.get("priority", Priority.NORMAL)),
         max_retries=call.get("max_retries"),
-        ready_at_ms=due_at_ms or now_ms,
+        ready_at_ms=now_ms if due_at_ms is None else due_at_ms,
         due_at_ms=due_at_ms,
         run_at_ms=run_at_ms,
         requeue=options.get("requeue", True),
@@ -187,7 +187,13 @@ def _start(options: TaskOptions, call: SubmitOptions, now: datetime) -> int | No
                 f"run_at={run_at!r} has no time zone; use an aware datetime such as "
                 "datetime.now(timezone.utc)"
             )
-        return to_ms(run_at)
+        run_at_ms = to_ms(run_at)
+        if not FIRST_MS <= run_at_ms <= LAST_MS:
+            raise ConfigurationError(
+                f"run_at={run_at!r} is before the year 1 or after the year 9999 in UTC; times are "
+                f"kept in UTC, from {from_ms(FIRST_MS)} to {from_ms(LAST_MS)}"
+            )
+        return run_at_ms
     delay = options.get("delay", timedelta(0))
     return to_ms(now) + ceil_ms(delay) if delay else None
 

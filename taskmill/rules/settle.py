@@ -12,6 +12,9 @@ from taskmill.model.record import ErrorRecord, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import ceil_ms
 
+CANCELLED_RUNNING = "cancelled while running"
+"""The reason on record of a cancelled run, whatever its handler made of being stopped."""
+
 
 @attrs.frozen
 class Returned:
@@ -59,7 +62,7 @@ def settle(record: TaskRecord, result: Result, *, now_ms: int) -> Settlement:
 def _halted(record: TaskRecord, cause: StopCause, now_ms: int) -> Settlement:
     match cause:
         case StopCause.CANCELLED:
-            return _ended(record, now_ms, TaskStatus.CANCELLED, reason="cancelled while running")
+            return _ended(record, now_ms, TaskStatus.CANCELLED, reason=CANCELLED_RUNNING)
         case StopCause.SHUTDOWN | StopCause.PAUSED | StopCause.PREEMPTED:
             return Settlement(
                 id=record.id,

@@ -24,11 +24,13 @@ from taskmill import (
     Progress,
     RetryPolicy,
     Scheduler,
+    Stop,
     Task,
     TaskStatus,
     Unblocked,
 )
 from taskmill.engine.hub import BOUND
+from taskmill.testing import virtual_time
 from tests.engine.app import SECOND, Errand, Fail, Nap, Work, open_app
 
 pytestmark = pytest.mark.anyio
@@ -218,3 +220,70 @@ async def test_every_event_is_json_ready() -> None:
     assert json.loads(texts[0])["header"]["tags"] == {"a": "b"}
     assert json.loads(texts[-1]) == {"event": "Lagged", "count": 3}
     assert Dispatched.__name__ in texts[1]
+
+
+async def test_a_run_that_a_stop_takes_back_before_it_began_is_no_event() -> None:
+    async with open_app(shutdown=Stop()) as app, app.work.events() as events:
+        await app.work.submit(Nap(name="a", seconds=5))
+        app.scheduler.stop()
+        found = [event async for event in events]
+    assert app.board.started == []
+    assert names(found) == ["Enqueued"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_the_reason_of_a_cancellation_is_the_one_on_record(fails: bool) -> None:
+    async def deaf(task: Nap, ctx: Context[Work]) -> str:
+        try:
+            await anyio.sleep(10)
+        except anyio.get_cancelled_exc_class():
+            if fails:
+                raise ValueError from None
+        return ""
+
+    async with virtual_time() as clock:
+        domain = Domain(Work, handlers=[Nap.handler(deaf)])
+        async with (
+            Scheduler(":memory:", domains=[domain], clock=clock) as scheduler,
+            scheduler.events(Nap) as events,
+        ):
+            submitted = await scheduler.submit(Nap(name="a"))
+            await anyio.sleep(1)
+            await scheduler.cancel(submitted.id)
+            record = await scheduler.wait(submitted.id)
+            *_, cancelled = await unread(events)
+    assert isinstance(cancelled, Cancelled)
+    assert cancelled.reason == record.reason == "cancelled while running"
+
+
+async def test_a_context_that_outlives_its_run_reports_no_progress() -> None:
+    kept: list[Context[Work]] = []
+
+    async def keep(task: Nap, ctx: Context[Work]) -> str:
+        ctx.progress(0.5)
+        kept.append(ctx)
+        return ""
+
+    async with virtual_time() as clock:
+        domain = Domain(Work, handlers=[Nap.handler(keep)])
+        async with (
+            Scheduler(":memory:", domains=[domain], clock=clock) as scheduler,
+            scheduler.events() as events,
+        ):
+            await scheduler.submit(Nap(name="a"))
+            await scheduler.idle()
+            kept[0].progress(0.6)
+            found = await unread(events)
+    assert names(found) == ["Enqueued", "Dispatched", "Progress", "Completed"]
+
+
+async def test_a_stream_has_one_reader_at_a_time() -> None:
+    async with open_app() as app, app.work.events() as events:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anext, events)
+            await anyio.sleep(1)
+            with pytest.raises(InvalidState, match="being read already; give each reader one"):
+                await anext(events)
+            await app.work.submit(Nap(name="a", seconds=5))
+        await anyio.sleep(1)
+        assert names(await unread(events)) == ["Dispatched"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import anyio
@@ -26,7 +26,7 @@ from taskmill import (
     UnknownTaskError,
 )
 from taskmill.model.record import TaskId
-from taskmill.testing import START
+from taskmill.testing import START, FakeClock, virtual_time
 from tests.engine.app import SECOND, Board, Errand, Nap, Other, Work, domains, open_app
 
 pytestmark = pytest.mark.anyio
@@ -118,10 +118,20 @@ async def test_cancelling_the_submit_call_does_not_undo_the_submit() -> None:
         assert app.board.stopped == ["x"]
 
 
+TOO_LATE = datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))
+TOO_EARLY = datetime.min.replace(tzinfo=timezone(timedelta(hours=12)))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"run_at": datetime(2030, 1, 1)}, ConfigurationError, "no time zone"),  # noqa: DTZ001
+        (
+            {"run_at": TOO_LATE},
+            ConfigurationError,
+            "year 9999 in UTC; .* to 9999-12-31",
+        ),
+        ({"run_at": TOO_EARLY}, ConfigurationError, "from 0001-01-01 00:00:00"),
         ({"run_at": START, "delay": SECOND}, ConfigurationError, "one start time"),
         ({"delay": -SECOND}, ConfigurationError, "delay must be a timedelta from zero"),
         ({"priority": 256}, ConfigurationError, "priority is a whole number from 0 to 255"),
@@ -162,6 +172,33 @@ async def test_a_wall_clock_that_jumps_makes_due_tasks_run_within_a_minute() -> 
         app.clock.jump(timedelta(days=3))
         await anyio.sleep(60)
         assert app.board.started == ["a"]
+
+
+class SteppingBack:
+    """A clock that is set back, once, right after somebody saw that it is ``at``."""
+
+    def __init__(self, clock: FakeClock, at: datetime) -> None:
+        self._clock = clock
+        self._at = at
+        self.monotonic = clock.monotonic
+        self.hold = clock.hold
+
+    def now(self) -> datetime:
+        seen = self._clock.now()
+        if seen >= self._at:
+            self._at = datetime.max.replace(tzinfo=UTC)
+            self._clock.jump(-SECOND / 2)
+        return seen
+
+
+async def test_a_clock_that_steps_back_when_the_alarm_rings_loses_no_due_time() -> None:
+    board = Board()
+    async with virtual_time() as clock:
+        stepping = SteppingBack(clock, START + 5 * SECOND)
+        async with Scheduler(":memory:", domains=domains(board), clock=stepping) as scheduler:
+            await scheduler.submit(Nap(name="a"), delay=5 * SECOND)
+            await anyio.sleep(7)
+            assert board.started == ["a"]
 
 
 async def test_wait_and_result_give_up_after_their_timeout() -> None:

@@ -241,6 +241,19 @@ async def test_a_stop_cuts_a_drain_short() -> None:
     assert app.seconds() == 2
 
 
+async def test_cancelling_the_block_while_it_drains_stops_at_once() -> None:
+    seen: list[App] = []
+    with anyio.CancelScope() as scope:
+        async with open_app(shutdown=Drain(3600 * SECOND)) as app:
+            seen.append(app)
+            await app.work.submit(Nap(name="long", seconds=100))
+            await anyio.sleep(1)
+            scope.deadline = anyio.current_time() + 3
+    assert scope.cancelled_caught
+    assert seen[0].board.stopped == ["long"]
+    assert seen[0].seconds() == 4
+
+
 async def test_an_error_in_the_block_stops_at_once_and_comes_out_as_it_is() -> None:
     seen: list[App] = []
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - it is about where the error is raised

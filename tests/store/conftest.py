@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import sqlite3
+from collections.abc import AsyncGenerator, Generator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from taskmill.store.base import Store
+from taskmill.store.sqlite import opening
 
 from .conformance import BACKENDS, MADE, Backend, Place
 
@@ -53,3 +56,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 def path(tmp_path: Path) -> Path:
     """Where a SQLite file of the test's own can be."""
     return tmp_path / "app.db"
+
+
+@pytest.fixture
+def db() -> Generator[sqlite3.Connection]:
+    """An empty database of this version."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        opening.configure(db, durability="FULL")
+        opening.migrate(db)
+        yield db

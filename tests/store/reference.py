@@ -114,7 +114,7 @@ class Reference:
         assert len(opening.levels) == len(levels)
         due = [row.record for row in self._due()]
         assert opening.next_due_ms == self._next_due()
-        assert opening.retries == sum(1 for record in due if record.attempt)
+        assert opening.retries == Counter(record.type for record in due if record.attempt)
         assert (opening.recovered, opening.epoch) == (recovered, self.epoch)
         self._close_pauses(to_ms(now))
         assert Counter(opening.pauses) == Counter(self.pauses)
@@ -326,7 +326,7 @@ class Reference:
         chosen = [self.rows[ready.id] for ready in effect.ready]
         times = sorted(row.record.due_at for row in chosen if row.record.due_at is not None)
         assert times == due[: change.limit]
-        assert effect.retries == sum(1 for row in chosen if row.record.attempt)
+        assert effect.retries == Counter(row.record.type for row in chosen if row.record.attempt)
         for row in chosen:
             row.change(due_at=None)
         assert list(effect.ready) == [row.place for row in chosen]

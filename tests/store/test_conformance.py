@@ -350,7 +350,7 @@ async def test_a_new_store_holds_nothing(backend: Backend, tmp_path: Path) -> No
     opening = await store.open(now=NOW)
     await store.close()
     assert (opening.epoch, opening.levels, opening.next_due_ms) == (1, (), None)
-    assert (opening.retries, opening.recovered) == (0, 0)
+    assert (opening.retries, opening.recovered) == ({}, 0)
 
 
 async def test_times_are_kept_to_the_millisecond(store: Store) -> None:

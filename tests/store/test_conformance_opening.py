@@ -147,8 +147,13 @@ async def test_the_opening_counts_the_ready_tasks_of_each_level(place: Place) ->
 
 async def test_the_opening_says_what_is_due_next_and_how_many_retries_wait(place: Place) -> None:
     async with place.opened() as store:
-        for name, delay_ms in (("a", 500), ("b", MINUTE), ("c", 0)):
-            running = await claim(store, await submit_one(store, new_task(name)))
+        for name, kind, delay_ms in (
+            ("a", "work::job", 500),
+            ("b", "work::job", MINUTE),
+            ("c", "work::job", 0),
+            ("f", "work::other", 500),
+        ):
+            running = await claim(store, await submit_one(store, new_task(name, kind=kind)))
             await end(store, running, raised(1, delay_ms=delay_ms))
         await submit(store, new_task("d", due_at_ms=T0 + 100))
         refunded = await claim(store, await submit_one(store, new_task("e")))
@@ -156,7 +161,10 @@ async def test_the_opening_says_what_is_due_next_and_how_many_retries_wait(place
     store = place.store()
     opening = await store.open(now=LATER)
     await store.close()
-    assert (opening.next_due_ms, opening.retries) == (T0 + 100, 2)
+    assert (opening.next_due_ms, opening.retries) == (
+        T0 + 100,
+        {"work::job": 2, "work::other": 1},
+    )
     assert opening.recovered == 0
 
 

@@ -144,7 +144,7 @@ async def test_a_pause_changes_no_task(store: Store) -> None:
         await pause(store, scope, name)
     assert [await record_of(store, task) for task in tasks] == before
     assert (await claim(store, tasks[1])).status is TaskStatus.RUNNING
-    assert (await complete(store, before[0])).status is None
+    assert (await complete(store, before[0])).status is TaskStatus.COMPLETED
 
 
 # --- counting ------------------------------------------------------------------------------------

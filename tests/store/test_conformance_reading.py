@@ -48,16 +48,16 @@ async def test_tasks_become_ready_when_their_time_has_come_and_not_before(store:
         new_task("a", due_at_ms=T0 + 10, group="g", priority=3),
         new_task("b", due_at_ms=T0 + 20),
     )
-    assert await promote(store, T0 + 9) == Promoted(ready=(), retries=0, next_due_ms=T0 + 10)
+    assert await promote(store, T0 + 9) == Promoted(ready=(), retries={}, next_due_ms=T0 + 10)
     assert await promote(store, T0 + 10) == Promoted(
-        ready=(Ready("work::job", "g", 3, T0 + 10, early.id),), retries=0, next_due_ms=T0 + 20
+        ready=(Ready("work::job", "g", 3, T0 + 10, early.id),), retries={}, next_due_ms=T0 + 20
     )
     record = await record_of(store, early.id)
     assert (record.due_at, record.status) == (None, TaskStatus.PENDING)
     assert record.run_at == record.ready_at == from_ms(T0 + 10)
-    assert await promote(store, T0 + 10) == Promoted(ready=(), retries=0, next_due_ms=T0 + 20)
+    assert await promote(store, T0 + 10) == Promoted(ready=(), retries={}, next_due_ms=T0 + 20)
     assert [ready.id for ready in (await promote(store, T0 + 99)).ready] == [late.id]
-    assert await promote(store, T0 + 99) == Promoted(ready=(), retries=0, next_due_ms=None)
+    assert await promote(store, T0 + 99) == Promoted(ready=(), retries={}, next_due_ms=None)
 
 
 async def test_a_limit_takes_those_due_first_and_says_that_more_are_due(store: Store) -> None:
@@ -77,7 +77,7 @@ async def test_promoted_retries_are_counted_and_keep_their_place(store: Store) -
     await end(store, running, raised(1, delay_ms=10))
     fresh = await submit_one(store, new_task("b", due_at_ms=T0 + 10))
     promoted = await promote(store, T0 + 10)
-    assert promoted.retries == 1
+    assert promoted.retries == {"work::job": 1}
     assert sorted(promoted.ready, key=lambda ready: ready.id) == [
         Ready("work::job", None, 100, T0, running.id),
         Ready("work::job", None, 100, T0 + 10, fresh),

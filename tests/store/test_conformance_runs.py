@@ -341,7 +341,7 @@ async def test_a_task_that_is_not_due_ends_and_is_due_no_more(store: Store) -> N
     assert (ended.left, ended.was_due_at_ms, ended.reason) == (None, T0 + 1, "cancelled")
     assert (await record_of(store, task)).due_at is None
     promoted = await apply_one(store, Promote(now_ms=T0 + MINUTE, limit=9))
-    assert promoted == Promoted(ready=(), retries=0, next_due_ms=None)
+    assert promoted == Promoted(ready=(), retries={}, next_due_ms=None)
 
 
 async def test_a_running_task_is_to_stop_and_runs_until_it_has(store: Store) -> None:

@@ -12,14 +12,15 @@ import sys
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from taskmill.model.changes import CancelTask, Submit
-from taskmill.model.errors import StoreError, StoreInUse
+from taskmill.model.errors import ConfigurationError, StoreError, StoreInUse
 from taskmill.model.record import TaskId
-from taskmill.store.sqlite import files
+from taskmill.store.sqlite import SqliteStore, files
 from taskmill.store.sqlite.statements import MIGRATIONS
 
 from .conformance import (
@@ -346,3 +347,13 @@ async def test_the_shortest_text_is_no_database_and_is_left_alone(path: Path) ->
     with pytest.raises(StoreError, match="no SQLite database"):
         await sqlite_store(path).open(now=NOW)
     assert path.read_text() == "x"
+
+
+@pytest.mark.parametrize("path", ["", b"app.db", "a\0b", 5, None])
+def test_what_is_no_path_is_refused_where_it_is_written(path: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"the path of a database is a str or a Path"):
+        SqliteStore(path)
+
+
+async def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    assert "too long" in await refusal(tmp_path / ("x" * 300))

@@ -56,6 +56,27 @@ async def main():
 anyio.run(main)
 """
 
+FORK = """
+import os
+import sys
+from datetime import datetime, timezone
+import anyio
+from taskmill.store.sqlite import SqliteStore
+
+async def main():
+    store = SqliteStore(sys.argv[1])
+    await store.open(now=datetime(2030, 1, 1, tzinfo=timezone.utc))
+    if os.fork() == 0:
+        os.read(0, 1)
+        os._exit(0)
+    if sys.argv[2] == "close":
+        await store.close()
+    print("forked", flush=True)
+    os.wait()
+
+anyio.run(main)
+"""
+
 
 @contextmanager
 def holding(path: Path) -> Generator[subprocess.Popen[str]]:
@@ -153,3 +174,25 @@ async def test_the_lock_file_stays_so_that_nobody_locks_another_one(path: Path) 
     await store.open(now=NOW)
     assert lock.stat().st_ino == before
     await store.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
+@pytest.mark.parametrize("end", ["close", "kill"])
+async def test_a_forked_child_does_not_keep_the_file_when_its_parent_has_let_go(
+    path: Path, end: str
+) -> None:
+    with subprocess.Popen(  # noqa: ASYNC220 - nothing else runs
+        [sys.executable, "-W", "ignore", "-c", FORK, str(path), end],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"forked\n"
+        if end == "kill":
+            parent.kill()
+            parent.wait()
+        store = sqlite_store(path)
+        await store.open(now=NOW)
+        await store.close()
+        parent.stdin.close()

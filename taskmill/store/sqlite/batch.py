@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, assert_never
@@ -231,7 +232,7 @@ def _promote(db: sqlite3.Connection, change: Promote) -> Promoted:
     rows = db.execute(SQL["promote"], {"now_ms": change.now_ms, "limit": change.limit}).fetchall()
     return Promoted(
         ready=tuple(Ready(*row[:5]) for row in rows),
-        retries=sum(1 for row in rows if row[5] > 0),
+        retries=Counter(row[0] for row in rows if row[5] > 0),
         next_due_ms=db.execute(SQL["next_due"]).fetchone()[0],
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from pathlib import Path
 
 from taskmill.model.errors import StoreError
@@ -31,9 +32,13 @@ MAGIC = b"SQLite format 3\0"
 
 def prepare(path: Path) -> None:
     """Create the file, its owner's alone, if it is not there; refuse a place that is no good."""
-    if not path.parent.is_dir():
+    try:
+        has_folder, is_other = path.parent.is_dir(), path.exists() and not path.is_file()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be looked up: {error.strerror}") from error
+    if not has_folder:
         raise StoreError(f"{path}: the directory {path.parent} does not exist; create it first")
-    if path.exists() and not path.is_file():
+    if is_other:
         raise StoreError(f"{path} is no regular file; name a file for the database")
     filesystem = filesystem_of(path.parent)
     if filesystem in NETWORK_FILESYSTEMS:
@@ -68,7 +73,10 @@ def filesystem_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> 
 
 
 class FileLock:
-    """An exclusive lock on a file of its own, held until released or until the process ends."""
+    """An exclusive lock on a file of its own, held until released or until the process ends.
+
+    A forked child lets go of it: the lock is its parent's alone.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -76,23 +84,34 @@ class FileLock:
 
     def acquire(self) -> bool:
         """Take the lock; False if another holds it."""
+        _held.add(self)
         try:
-            descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
+            self._descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
         except OSError as error:
             raise StoreError(f"{self.path} cannot be opened: {error.strerror}") from error
         try:
-            _lock(descriptor)
+            _lock(self._descriptor)
         except OSError:
-            os.close(descriptor)
+            self.forget()
             return False
-        self._descriptor = descriptor
         return True
 
     def release(self) -> None:
         """Let go; the file stays, as removing it would let two processes lock two files."""
         if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+            _unlock(self._descriptor)
+            self.forget()
+
+    def forget(self) -> None:
+        """Close this process's descriptor and leave the lock to others that share it."""
+        descriptor, self._descriptor = self._descriptor, None
+        _held.discard(self)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+"""The locks of this process."""
 
 
 if sys.platform == "win32":
@@ -101,8 +120,22 @@ if sys.platform == "win32":
     def _lock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
+    def _unlock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        """Without this a forked child that has the descriptor too would keep the lock."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _leave_to_parent() -> None:
+        """A forked child has the same locks, by descriptors of its own."""
+        for lock in list(_held):
+            lock.forget()
+
+    os.register_at_fork(after_in_child=_leave_to_parent)

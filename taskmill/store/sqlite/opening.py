@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 
 from taskmill.model.changes import LevelCount, Opening
@@ -80,7 +81,7 @@ def take_over(db: sqlite3.Connection, *, now_ms: int, holder: dict[str, object])
             epoch=epoch,
             levels=levels,
             next_due_ms=db.execute(SQL["next_due"]).fetchone()[0],
-            retries=db.execute(SQL["retries"]).fetchone()[0],
+            retries=Counter(kind for (kind,) in db.execute(SQL["retries"])),
             recovered=recovered,
             pauses=_pauses(db, now_ms),
         )

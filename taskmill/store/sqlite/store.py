@@ -6,6 +6,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -43,8 +44,7 @@ class SqliteStore:
     def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "power") -> None:
         if durability not in _SYNCHRONOUS:
             raise ConfigurationError(f"durability is 'power' or 'process', not {durability!r}")
-        _check_path(path)
-        self._path = None if os.fspath(path) == ":memory:" else Path(path).resolve()
+        self._path = _checked(path)
         self._name = ":memory:" if self._path is None else str(self._path)
         self._synchronous = _SYNCHRONOUS[durability]
         self._lock: FileLock | None = None
@@ -142,12 +142,19 @@ class SqliteStore:
         self._lock = lock
 
 
-def _check_path(path: object) -> None:
-    if not isinstance(path, str | os.PathLike) or path == "":
+def _checked(path: str | os.PathLike[str]) -> Path | None:
+    """The file's place; None for a database in memory."""
+    given: object = path
+    with suppress(TypeError):
+        given = os.fspath(path)
+    if not isinstance(given, str) or not given or "\0" in given:
         raise ConfigurationError(
-            "the path of a store is text or a Path, such as 'app.db', or ':memory:', "
-            f"not {path!r:.100}"
+            f"the path of a database is a str or a Path such as 'app.db', not {path!r:.200}"
         )
+    try:
+        return None if given == ":memory:" else Path(given).resolve()
+    except (OSError, RuntimeError) as error:
+        raise ConfigurationError(f"the path {given!r:.200} leads nowhere: {error}") from error
 
 
 def _open(port: Port | None) -> Port:

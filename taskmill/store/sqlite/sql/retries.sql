@@ -1,2 +1,2 @@
--- How many tasks wait for their next attempt.
-SELECT count(*) FROM taskmill_tasks WHERE due_at_ms IS NOT NULL AND attempt > 0
+-- The types of the tasks that wait for their next attempt, one row a task.
+SELECT type FROM taskmill_tasks WHERE due_at_ms IS NOT NULL AND attempt > 0

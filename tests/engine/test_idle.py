@@ -1,0 +1,65 @@
+"""When `idle` returns, and to whom."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from taskmill import Context, Domain, DomainKey, RetryPolicy, Scheduler, Task
+from taskmill.testing import virtual_time
+from tests.engine.app import Nap, open_app
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_everybody_who_waits_for_idle_is_told() -> None:
+    async with open_app() as app:
+        await app.work.submit(Nap(name="a", seconds=5))
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(app.scheduler.idle)
+        assert app.seconds() == 5
+
+
+class Two(DomainKey, name="two"): ...
+
+
+class Kept(Task[Two], name="kept"):
+    number: int = 0
+
+
+class Gone(Task[Two], name="gone"):
+    number: int = 0
+
+
+async def fail(task: Any, ctx: Context[Two]) -> None:
+    raise ValueError("no luck")
+
+
+async def test_retries_of_a_type_that_has_no_handler_here_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    retry = RetryPolicy.constant(1, timedelta(hours=1))
+    kept, gone = Kept.handler(fail), Gone.handler(fail)
+    async with virtual_time() as clock:
+        domain = Domain(Two, handlers=[kept, gone], retry=retry)
+        async with Scheduler(path, domains=[domain], clock=clock) as scheduler:
+            await scheduler.submit(Kept())
+            later = RetryPolicy.constant(1, timedelta(hours=10))
+            [first, _] = await scheduler.submit_many([Gone(), Gone(number=1)], retry=later)
+            await anyio.sleep(1)
+            again = clock.now() + timedelta(hours=1)
+    async with virtual_time(start=again - timedelta(minutes=1)) as clock:
+        domain = Domain(Two, handlers=[kept], tasks=[Gone], retry=retry)
+        async with Scheduler(path, domains=[domain], clock=clock) as scheduler:
+            with anyio.fail_after(3600):
+                await scheduler.cancel(first.id)
+                await scheduler.idle()
+                assert 50 <= clock.monotonic() <= 61
+            await anyio.sleep(20 * 3600)
+            with anyio.fail_after(1):
+                await scheduler.idle()

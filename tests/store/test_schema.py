@@ -1,0 +1,232 @@
+"""The tables: every version of them becomes the newest, and what makes no sense is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+
+import pytest
+
+from taskmill.model.status import TERMINAL, TaskStatus
+from taskmill.store.sqlite import opening
+from taskmill.store.sqlite.statements import MIGRATIONS
+
+from .conformance import T0
+
+# --- migrations ----------------------------------------------------------------------------------
+
+
+def schema(db: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return db.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
+    ).fetchall()
+
+
+@pytest.mark.parametrize("version", range(len(MIGRATIONS) + 1))
+def test_a_file_of_any_version_becomes_as_a_new_one(db: sqlite3.Connection, version: int) -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as old:
+        for script in MIGRATIONS[:version]:
+            old.executescript(script)
+        if version:
+            opening.write_meta(old, "version", str(version))
+        opening.migrate(old)
+        assert schema(old) == schema(db)
+        assert opening.read_meta(old, "version") == str(len(MIGRATIONS))
+
+
+def test_a_migration_that_fails_changes_nothing(
+    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = schema(db)
+    broken = "CREATE TABLE taskmill_new (x TEXT);\nCREATE TABLE taskmill_tasks (x TEXT);\n"
+    monkeypatch.setattr(opening, "MIGRATIONS", (*MIGRATIONS, broken))
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        opening.migrate(db)
+    assert schema(db) == before
+    assert opening.read_meta(db, "version") == str(len(MIGRATIONS))
+
+
+def test_every_table_is_strict(db: sqlite3.Connection) -> None:
+    tables = db.execute("PRAGMA table_list").fetchall()
+    ours = {row[1]: row[5] for row in tables if row[1].startswith("taskmill_")}
+    names = ("taskmill_meta", "taskmill_tasks", "taskmill_errors", "taskmill_pauses")
+    assert ours == dict.fromkeys(names, 1)
+
+
+# --- what the database refuses -------------------------------------------------------------------
+
+ROW: dict[str, object] = {
+    "type": "work::job",
+    "domain": "work",
+    "payload": "{}",
+    "identity": b"0123456789abcdef",
+    "status": "pending",
+    "priority": 100,
+    "created_at_ms": T0,
+    "ready_at_ms": T0,
+}
+RAN: dict[str, object] = {"run": 1, "attempt": 1, "started_at_ms": T0}
+STORED = sorted(set(TaskStatus) - {TaskStatus.PAUSED})
+REASONED = TERMINAL - {TaskStatus.COMPLETED}
+
+
+def sensible(status: TaskStatus) -> dict[str, object]:
+    """A row that makes sense in ``status``."""
+    row = {**ROW, **RAN, "status": status.value}
+    if status in TERMINAL:
+        row["finished_at_ms"] = T0
+    if status in REASONED:
+        row["reason"] = "why"
+    return row
+
+
+def insert(db: sqlite3.Connection, row: dict[str, object]) -> None:
+    names = ", ".join(row)
+    marks = ", ".join("?" * len(row))
+    db.execute(f"INSERT INTO taskmill_tasks ({names}) VALUES ({marks})", [*row.values()])  # noqa: S608 - names from this file
+
+
+@pytest.mark.parametrize("status", STORED)
+def test_every_stored_status_has_a_row_that_makes_sense(
+    db: sqlite3.Connection, status: TaskStatus
+) -> None:
+    insert(db, sensible(status))
+
+
+NONSENSE: list[tuple[TaskStatus, Mapping[str, object]]] = [
+    *((status, {"finished_at_ms": T0}) for status in STORED if status not in TERMINAL),
+    *((status, {"finished_at_ms": None}) for status in STORED if status in TERMINAL),
+    *((status, {"due_at_ms": T0}) for status in STORED if status is not TaskStatus.PENDING),
+    *((status, {"result": "1"}) for status in STORED if status is not TaskStatus.COMPLETED),
+    *((status, {"reason": "why"}) for status in STORED if status not in REASONED),
+    *((status, {"reason": None}) for status in REASONED),
+    *(
+        (status, {"stop_cause": "cancelled"})
+        for status in STORED
+        if status not in (TaskStatus.RUNNING, TaskStatus.WAITING, TaskStatus.CANCELLED)
+    ),
+    *(
+        (status, {"is_follow_up": 1})
+        for status in STORED
+        if status
+        not in (TaskStatus.BLOCKED, TaskStatus.CANCELLED, TaskStatus.SUPERSEDED, TaskStatus.EXPIRED)
+    ),
+    (TaskStatus.RUNNING, {"started_at_ms": None}),
+    (TaskStatus.RUNNING, {"run": 0, "attempt": 0}),
+    *(
+        (TaskStatus.PENDING, change)
+        for change in (
+            {"status": "paused"},
+            {"status": "Pending"},
+            {"status": None},
+            {"identity": b"short"},
+            {"identity": None},
+            {"is_follow_up": 2},
+            {"group_name": ""},
+            {"priority": -1},
+            {"priority": 256},
+            {"priority": "high"},
+            {"attempt": -1},
+            {"attempt": 2},
+            {"max_retries": -1},
+            {"preemptions": -1},
+            {"preemptions": 2},
+            {"preemptions": None},
+            {"parent": 1_000_000},
+            {"payload": b"{}"},
+            {"payload": None},
+            {"type": None},
+            {"domain": None},
+            {"created_at_ms": None},
+            {"ready_at_ms": 1.5},
+        )
+    ),
+    (TaskStatus.RUNNING, {"stop_cause": "timeout"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "change"), NONSENSE, ids=[f"{status}-{change}" for status, change in NONSENSE]
+)
+def test_a_row_that_makes_no_sense_is_refused(
+    db: sqlite3.Connection, status: TaskStatus, change: Mapping[str, object]
+) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        insert(db, {**sensible(status), **change})
+
+
+@pytest.mark.parametrize("status", ["pending", "blocked", "running", "waiting"])
+def test_one_active_task_stands_for_an_identity(db: sqlite3.Connection, status: str) -> None:
+    insert(db, sensible(TaskStatus(status)))
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        insert(db, ROW)
+    follow_up = {**sensible(TaskStatus.BLOCKED), "is_follow_up": 1}
+    insert(db, follow_up)
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        insert(db, follow_up)
+
+
+def test_ended_tasks_do_not_hold_their_identity(db: sqlite3.Connection) -> None:
+    for status in TERMINAL:
+        insert(db, sensible(status))
+    insert(db, ROW)
+
+
+HELD: dict[str, object] = {"scope": "group", "name": "g", "since_ms": T0}
+
+
+def insert_pause(db: sqlite3.Connection, row: Mapping[str, object]) -> None:
+    values = {"until_ms": None, "ended_ms": None, **row}
+    db.execute(
+        "INSERT INTO taskmill_pauses VALUES (:scope, :name, :since_ms, :until_ms, :ended_ms)",
+        values,
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scope": "type"},
+        {"scope": "Group"},
+        {"scope": None},
+        {"name": ""},
+        {"name": None},
+        {"scope": "domain", "name": ""},
+        {"scope": "scheduler"},
+        {"since_ms": None},
+        {"since_ms": 1.5},
+        {"until_ms": "soon"},
+        {"ended_ms": T0 - 1},
+    ],
+    ids=str,
+)
+def test_a_pause_that_makes_no_sense_is_refused(
+    db: sqlite3.Connection, change: Mapping[str, object]
+) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        insert_pause(db, {**HELD, **change})
+
+
+def test_a_scope_is_held_once_and_was_held_any_number_of_times(db: sqlite3.Connection) -> None:
+    for row in (HELD, {**HELD, "name": "h"}, {**HELD, "scope": "domain"}):
+        insert_pause(db, row)
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            insert_pause(db, {**row, "since_ms": T0 + 1})
+        for _ in range(2):
+            insert_pause(db, {**row, "ended_ms": T0})
+
+
+def test_errors_go_with_their_task_and_ids_are_not_used_again(db: sqlite3.Connection) -> None:
+    insert(db, sensible(TaskStatus.FAILED))
+    [last] = db.execute("SELECT id FROM taskmill_tasks").fetchone()
+    error = "INSERT INTO taskmill_errors VALUES (?, 1, 0, 'OSError', 'broken', '')"
+    db.execute(error, (last,))
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        db.execute(error, (last,))
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+        db.execute(error, (last + 1,))
+    db.execute("DELETE FROM taskmill_tasks")
+    assert db.execute("SELECT count(*) FROM taskmill_errors").fetchone() == (0,)
+    insert(db, ROW)
+    assert db.execute("SELECT id FROM taskmill_tasks").fetchone() == (last + 1,)
