@@ -28,7 +28,7 @@ def time_text(length: timedelta) -> str:
     seconds = length.total_seconds()
     if not seconds:
         return "0 s"
-    for limit, unit, size in ((1, "ms", 0.001), (120, "s", 1), (7200, "min", 60)):
+    for limit, unit, size in ((0.9995, "ms", 0.001), (120, "s", 1), (7200, "min", 60)):
         if seconds < limit:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 3600:,.1f} h"

@@ -149,7 +149,7 @@ async def test_a_handler_that_leaves_a_cancel_scope_open_fails_and_is_told(cance
 @pytest.mark.parametrize("cancel", [False, True])
 async def test_an_error_out_of_an_open_cancel_scope_is_the_error(cancel: bool) -> None:
     record = await ended(leave_open(cancel=cancel, end=boom))
-    assert record.reason == "failed 2 times; last: boom"
+    assert record.reason == "failed 2 times; last: ValueError: boom"
 
 
 async def test_a_handler_that_leaves_a_task_group_open_fails_and_is_told() -> None:

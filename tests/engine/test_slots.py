@@ -131,6 +131,7 @@ def test_no_cap_is_exceeded_and_no_eligible_task_waits_while_a_slot_is_free(
                 retry=RetryPolicy.constant(0),
                 state=[watch],
                 max_concurrency=total,
+                preempt_at=None,
                 groups={name: GroupPolicy(max_concurrency=cap) for name, cap in groups.items()},
                 group_default=GroupPolicy(max_concurrency=default),
                 clock=clock,

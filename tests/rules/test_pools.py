@@ -132,7 +132,7 @@ class Lanes(RuleBasedStateMachine):
         self.groups = [
             self.shares.open(f"g{n}" if n else None, weight, minimums[n])
             for n, weight in enumerate(weights)
-        ]
+        ][: None if is_fair else 1]
         self.pool = Pool(self.shares)
         self.lanes = [lane_queue(share, n) for share in self.groups for n in range(2)]
         self.started: list[tuple[Share, int]] = []

@@ -66,9 +66,12 @@ from taskmill.store.sqlite import SqliteStore
 async def main():
     store = SqliteStore(sys.argv[1])
     await store.open(now=datetime(2030, 1, 1, tzinfo=timezone.utc))
+    told, tell = os.pipe()
     if os.fork() == 0:
+        os.write(tell, b"!")
         os.read(0, 1)
         os._exit(0)
+    os.read(told, 1)
     if sys.argv[2] == "close":
         await store.close()
     print("forked", flush=True)

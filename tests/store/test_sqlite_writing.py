@@ -93,7 +93,7 @@ async def test_a_change_that_raises_what_nobody_expects_fails_alone(
 
 @pytest.mark.parametrize("wrong", ["", 5, None, b"app.db"])
 def test_a_path_that_is_none_is_refused(wrong: Any) -> None:
-    with pytest.raises(ConfigurationError, match="the path of a store is text or a Path"):
+    with pytest.raises(ConfigurationError, match="the path of a database is a str or a Path"):
         SqliteStore(wrong)
 
 
