@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import signal
-import sys
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from threading import current_thread, main_thread
-from typing import Any, Self, cast, final, overload
+from typing import Any, Self, final, overload
 
 import anyio
 from anyio import AsyncContextManagerMixin
@@ -40,10 +36,11 @@ from taskmill.engine.parts import (
 )
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.registry import Registry
+from taskmill.engine.service import cause_of, check_loop, check_main_thread, serve
 from taskmill.engine.steering import Steering
 from taskmill.executors.base import Executor
 from taskmill.handle import DomainHandle
-from taskmill.model.errors import ConfigurationError, InvalidState, SchedulerFailed, TaskmillError
+from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.events import Event, Lagged, TaskEvent
 from taskmill.model.explanation import Explanation
 from taskmill.model.limits import check_text, check_whole
@@ -168,7 +165,7 @@ class Scheduler(AsyncContextManagerMixin):
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
         self._check_closed()
-        _check_loop()
+        check_loop()
         failure: BaseException | None = None
         try:
             async with anyio.create_task_group() as engine_group:
@@ -186,7 +183,7 @@ class Scheduler(AsyncContextManagerMixin):
                     engine.stop(Stop())
                     raise
         except BaseExceptionGroup as group:
-            ended_by = _failure(group)
+            ended_by = cause_of(group)
             if failure is None:
                 failure = ended_by
             else:
@@ -213,19 +210,10 @@ class Scheduler(AsyncContextManagerMixin):
         with status 1, and the next opening takes its task up again.
         """
         self._check_closed()
-        if current_thread() is not main_thread():
-            raise InvalidState(
-                "run() takes signals, which only the main thread gets; in this thread use "
-                "`async with scheduler:`"
-            )
+        check_main_thread()
         async with self:
-            engine = self._opened()
             task_status.started()
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._obey_signals, engine)
-                group.start_soon(self._leave_overdue, engine)
-                await engine.has_ended.wait()
-                group.cancel_scope.cancel()
+            await serve(self._opened(), self._shutdown)
 
     def stop(self, mode: Shutdown | None = None) -> None:
         """Begin to shut down, as ``mode`` or else as the scheduler's ``shutdown`` says."""
@@ -272,28 +260,6 @@ class Scheduler(AsyncContextManagerMixin):
 
     def _steering(self) -> Steering:
         return self._opened().steering
-
-    async def _obey_signals(self, engine: Engine) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
-                log.info("%s: shutting down", signal.Signals(number).name)
-                engine.stop(self._shutdown)
-                break
-            async for number in signals:
-                log.warning("%s again: stopping now", signal.Signals(number).name)
-                engine.stop(Stop())
-                break
-            await anyio.sleep_forever()
-
-    async def _leave_overdue(self, engine: Engine) -> None:
-        await engine.overdue()
-        left = engine.active_tasks()
-        for record in left:
-            log.error("leaving task %d (%s) behind: it does not stop", record.id, record.type)
-        if left:
-            logging.shutdown()
-            sys.stdout.flush()
-            os._exit(1)
 
     # --- domains and state ---
 
@@ -411,34 +377,3 @@ class Scheduler(AsyncContextManagerMixin):
         """What happens in all domains, or to one type of task; as `DomainHandle.events`."""
         task_type = None if of is None else checked_task_type(of, "events").task_type
         return EventStream(self._heard, domain=None, task_type=task_type)
-
-
-def _failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What to raise for what ended the engine: what our callers know, or SchedulerFailed."""
-    error = _alone(group)
-    if isinstance(error, TaskmillError) or not isinstance(error, Exception):
-        return error
-    failed = SchedulerFailed(
-        f"the scheduler stopped, for it met an error it does not know: {error!r:.300}; "
-        "what was accepted is in the store, and the next opening goes on with it"
-    )
-    failed.__cause__ = error
-    return failed
-
-
-def _alone(error: BaseException) -> BaseException:
-    """The one error in nested groups, or the group that holds more than one."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    group = cast("BaseExceptionGroup[BaseException]", error)  # an isinstance check loses the type
-    return _alone(group.exceptions[0]) if len(group.exceptions) == 1 else group
-
-
-def _check_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise ConfigurationError(
-            "a scheduler runs on asyncio; under trio there is no loop for it: "
-            'use anyio.run(main, backend="asyncio")'
-        ) from None
