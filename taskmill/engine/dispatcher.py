@@ -130,6 +130,14 @@ class Dispatcher:
         start.is_overdue = True
         self._wake()
 
+    def refresh(self) -> None:
+        """Look at the time and, if the last reading is old, at the pressure."""
+        now_ns, _ = self._look_at_the_time()
+        if self._gauges.read(now_ns):
+            for gate in self._limits.pressure_gates:
+                self.queue.wake(gate)
+            self._wake()
+
     # --- what was changed at run time ---
 
     def opened(self, gates: Iterable[Gate]) -> None:

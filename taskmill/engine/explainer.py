@@ -31,6 +31,7 @@ class Explainer:
 
     def explain(self, record: TaskRecord) -> Explanation:
         """Why a task is not running now, or what happened to it."""
+        self._dispatcher.refresh()
         now = self._clock.now()
         if record.status not in (TaskStatus.PENDING, TaskStatus.PAUSED):
             return Explanation(

@@ -8,6 +8,7 @@ import attrs
 
 from taskmill.model.record import TaskId
 from taskmill.model.status import TaskStatus
+from taskmill.model.wording import plural
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +36,16 @@ class GroupPlace:
     entitled: int
     """Slots it is entitled to, by weight, with what all groups run and wait for now."""
 
+    def __str__(self) -> str:
+        if self.group is None:
+            who, holds, is_ = "Tasks without a group", "hold", "are"
+        else:
+            who, holds, is_ = f"Group {self.group!r}", "holds", "is"
+        return (
+            f"{who} (weight {self.weight}) {holds} {plural(self.held, 'slot')} "
+            f"and {is_} entitled to {self.entitled}."
+        )
+
 
 @attrs.frozen(kw_only=True)
 class Explanation:
@@ -55,10 +66,5 @@ class Explanation:
     def __str__(self) -> str:
         lines = [self.sentence, *(f"- {hold.sentence}" for hold in self.holds[1:])]
         if self.share is not None and self.holds:
-            share = self.share
-            who = "Tasks without a group" if share.group is None else f"Group {share.group!r}"
-            lines.append(
-                f"- {who} (weight {share.weight}) hold {share.held} slots "
-                f"and are entitled to {share.entitled}."
-            )
+            lines.append(f"- {self.share}")
         return "\n".join(lines)

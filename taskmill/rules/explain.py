@@ -23,6 +23,7 @@ from taskmill.rules.ratelimit import Bucket
 from taskmill.rules.throttle import PressureGate
 
 _SECOND = timedelta(seconds=1)
+_VERBS = {"read": "read", "written": "write", "received": "receive", "sent": "send"}
 
 
 @attrs.frozen(kw_only=True)
@@ -91,7 +92,8 @@ def _slots(gate: Slots, scene: Scene) -> tuple[str, dict[str, object]]:
     overdue = [start for start in behind if start.is_overdue]
     stopping = [start for start in behind if start.is_stopping and not start.is_overdue]
     if stopping:
-        sentence += f" {plural(len(stopping), 'task')} of these will stop for something else."
+        these = "One of these" if len(stopping) == 1 else f"{len(stopping)} of these"
+        sentence += f" {these} will stop soon."
     for start in overdue[:3]:
         sentence += (
             f" Task {start.ready.id} ({start.lane.kind.type}) was told to stop, has not in time, "
@@ -114,7 +116,7 @@ def _bucket(gate: Bucket, scene: Scene) -> tuple[str, dict[str, object]]:
     if limit is None:
         return "", figures
     return (
-        f"{whose} {gate.name!r} may start {limit.permits} tasks each "
+        f"{whose} {gate.name!r} may start {plural(limit.permits, 'task')} each "
         f"{length(limit.per / _SECOND)} (burst {limit.burst}) and has used them up; "
         f"the next token comes in {length(left)}."
     ), figures
@@ -127,7 +129,7 @@ def _io(gate: IoGate, scene: Scene) -> tuple[str, dict[str, object]]:
     for axis in gate.full_axes():
         expected, room, needs = ledger.expected(axis), ledger.room(axis), gate.needs[axis]
         parts.append(
-            f"running tasks are expected to have {rate(expected)} {axis} of the {rate(room)} "
+            f"running tasks are expected to {_VERBS[axis]} {rate(expected)} of the {rate(room)} "
             f"that may be planned ({USABLE:.0%} of the capacity), and it needs {rate(needs)}"
         )
         figures[axis] = {"expected": expected, "room": room, "needs": needs}
@@ -215,7 +217,7 @@ def _ending(record: TaskRecord) -> str:
     words = {
         TaskStatus.COMPLETED: "completed",
         TaskStatus.FAILED: "failed",
-        TaskStatus.DEAD: "is dead: its retries are spent",
+        TaskStatus.DEAD: "is dead, its retries spent,",
         TaskStatus.CANCELLED: "was cancelled",
         TaskStatus.SUPERSEDED: "was superseded",
         TaskStatus.EXPIRED: "expired before it could start",
@@ -223,7 +225,7 @@ def _ending(record: TaskRecord) -> str:
     }
     text = words.get(record.status, f"is {record.status}")
     if record.finished_at is not None:
-        text += f", at {moment(record.finished_at)}"
+        text += f" at {moment(record.finished_at)}"
     if record.run:
         text += f", after {plural(record.attempt, 'attempt')}"
         if record.duration is not None and record.status is TaskStatus.COMPLETED:

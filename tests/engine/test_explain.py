@@ -147,7 +147,7 @@ async def test_a_rate_says_when_the_next_token_comes() -> None:
         explanation = await y.scheduler.explain(waiting)
         assert gates(explanation) == ["type_rate", "group_rate"]
         assert explanation.holds[0].sentence == (
-            "Type 'play::job' may start 1 tasks each 10 s (burst 1) and has used them up; "
+            "Type 'play::job' may start 1 task each 10 s (burst 1) and has used them up; "
             "the next token comes in 6 s."
         )
         assert explanation.holds[1].figures["next_token_in"] == pytest.approx(56)
@@ -168,6 +168,16 @@ async def test_pressure_is_told_by_source() -> None:
         assert hold.figures["sources"] == {"disk": 0.9, "queue": 0.2}
 
 
+async def test_the_pressure_is_as_it_is_when_the_question_comes() -> None:
+    gauge = Gauge(0.1)
+    async with yard(pressure=[gauge], max_concurrency=1) as y:
+        await y.submit(Job(number=1, seconds=1000))
+        waiting = await y.submit(Job(number=2))
+        await anyio.sleep(100)
+        gauge.level = 0.8
+        assert gates(await y.scheduler.explain(waiting)) == ["global", "pressure"]
+
+
 async def test_io_is_told_by_axis() -> None:
     async with yard(io_capacity=IoBudget(read=100 * MB)) as y:
         await y.submit(Copy(number=1, seconds=10))
@@ -176,7 +186,7 @@ async def test_io_is_told_by_axis() -> None:
         [hold] = (await y.scheduler.explain(waiting)).holds
         assert hold.gate == "io"
         assert hold.sentence == (
-            "Running tasks are expected to have 50 MB/s read of the 80 MB/s that may be planned "
+            "Running tasks are expected to read 50 MB/s of the 80 MB/s that may be planned "
             "(80% of the capacity), and it needs 50 MB/s."
         )
 
@@ -194,7 +204,7 @@ async def test_a_share_says_what_a_group_holds_and_is_entitled_to() -> None:
         share = explanation.share
         assert share is not None
         assert (share.group, share.weight, share.held, share.entitled) == ("b", 1, 2, 2)
-        assert "Group 'b' (weight 1) hold 2 slots and are entitled to 2." in str(explanation)
+        assert "Group 'b' (weight 1) holds 2 slots and is entitled to 2." in str(explanation)
 
 
 async def test_a_task_that_aged_says_its_effective_priority() -> None:
@@ -221,15 +231,15 @@ async def test_what_runs_or_has_ended_tells_its_story() -> None:
         assert "is blocked: it follows the task" in str(await app.work.explain(late.id))
         await app.work.wait(late.id)
         assert str(await app.work.explain(runs.id)) == (
-            f"Task {runs.id} (work::nap) completed, at 2030-01-01 00:00:10 UTC, after 1 attempt; "
+            f"Task {runs.id} (work::nap) completed at 2030-01-01 00:00:10 UTC, after 1 attempt; "
             "the last run took 10 s."
         )
         assert (await app.work.explain(follows.id)).holds == ()
-        assert "failed, at 2030-01-01 00:00:00 UTC, after 1 attempt: " in str(
+        assert "failed at 2030-01-01 00:00:00 UTC, after 1 attempt: " in str(
             await app.work.explain(fails.id)
         )
         cancelled = await app.work.submit(Nap(name="y"), delay=SECOND)
         await app.work.cancel(cancelled.id)
         assert str(await app.work.explain(cancelled.id)) == (
-            f"Task {cancelled.id} (work::nap) was cancelled, at 2030-01-01 00:00:10 UTC: cancelled."
+            f"Task {cancelled.id} (work::nap) was cancelled at 2030-01-01 00:00:10 UTC: cancelled."
         )
