@@ -94,6 +94,8 @@ class Dispatcher:
 
     def add(self, ready: Ready) -> None:
         """A task became ready."""
+        if self._limits.shares.is_fair:
+            self._look_at_the_time()
         if ready.id in self._claiming:
             self._claiming[ready.id] = ready
         else:
@@ -185,8 +187,7 @@ class Dispatcher:
         """Have running tasks make room for more urgent ones that only caps hold."""
         urgent = [
             Urgent(queue.lane, level.count, priority)
-            for queue in self.queue.urgent()
-            for priority, level in sorted(queue.levels.items())
+            for priority, level, queue in self.queue.urgent()
         ]
         if urgent:
             for start in victims(urgent, self.starts.values(), self._limits.all, now_ns):
@@ -203,7 +204,7 @@ class Dispatcher:
             self.queue.add(ready)
         for gate in start.lane.gates:
             if isinstance(gate, Bucket):
-                gate.give_back()
+                gate.give_back(start.at_ns)
         self.release(start, is_whole=False)
 
     def _refilled(self, refill: Refill, effect: Effect | StoreError) -> None:
@@ -217,7 +218,7 @@ class Dispatcher:
         self._is_promoting = False
         if isinstance(effect, Promoted):
             for ready in effect.ready:
-                self.queue.add(ready)
+                self.add(ready)
             self._retries -= self._handled(effect.retries)
             self._due_is(effect.next_due_ms)
         self._wake()

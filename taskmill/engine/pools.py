@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
@@ -20,37 +21,47 @@ class Heap(Generic[T]):
 
     `key` says an item's present key, or None for one that does not belong here any more. An item
     whose key got smaller has to be pushed again; one whose key grew is put right when it is met.
+    Each item has one entry that counts; those it had before are dropped when they are met.
     """
 
-    __slots__ = ("_entries", "_key", "_limit", "_pushed")
+    __slots__ = ("_counts", "_entries", "_key", "_limit", "_pushed")
 
     def __init__(self, key: Callable[[T], Any]) -> None:
         self._key = key
         self._entries: list[tuple[Any, int, T]] = []
+        self._counts: dict[T, tuple[Any, int]] = {}
         self._pushed = 0
         self._limit = _SLACK
 
     def push(self, item: T) -> None:
         """Enter an item under its present key."""
         key = self._key(item)
-        if key is None:
+        entered = self._counts.get(item)
+        if key is None or (entered is not None and entered[0] <= key):
             return
         self._pushed += 1
+        self._counts[item] = (key, self._pushed)
         heapq.heappush(self._entries, (key, self._pushed, item))
         if len(self._entries) > self._limit:
             self._compact()
 
     def peek(self) -> T | None:
         """The item with the smallest key."""
-        entries = self._entries
+        entries, counts = self._entries, self._counts
         while entries:
             stored, pushed, item = entries[0]
+            entered = counts.get(item)
+            if entered is None or entered[1] != pushed:
+                heapq.heappop(entries)
+                continue
             key = self._key(item)
             if key == stored:
                 return item
-            if key is None or key < stored:
+            if key is None:
                 heapq.heappop(entries)
+                del counts[item]
             else:
+                counts[item] = (key, pushed)
                 heapq.heapreplace(entries, (key, pushed, item))
         return None
 
@@ -60,24 +71,20 @@ class Heap(Generic[T]):
 
     def pop(self) -> None:
         """Take the item out that `peek` returned."""
-        heapq.heappop(self._entries)
+        _, _, item = heapq.heappop(self._entries)
+        del self._counts[item]
+
+    def _compact(self) -> None:
+        """Drop what does not count, so that the heap stays as small as its items are many."""
+        keys = ((item, self._key(item), pushed) for item, (_, pushed) in self._counts.items())
+        self._entries = [(key, pushed, item) for item, key, pushed in keys if key is not None]
+        self._counts = {item: (key, pushed) for key, pushed, item in self._entries}
+        heapq.heapify(self._entries)
+        self._limit = _SLACK + 2 * len(self._entries)
 
     def items(self) -> Iterable[T]:
         """Every item that belongs here."""
-        present = {entry[2]: None for entry in self._entries}
-        return [item for item in present if self._key(item) is not None]
-
-    def _compact(self) -> None:
-        """Drop stale and repeated entries, so that the heap stays as small as its items."""
-        entries: list[tuple[Any, int, T]] = []
-        for number, item in enumerate({entry[2]: None for entry in self._entries}):
-            key = self._key(item)
-            if key is not None:
-                entries.append((key, number, item))
-        heapq.heapify(entries)
-        self._entries = entries
-        self._pushed = len(entries)
-        self._limit = _SLACK + 2 * len(entries)
+        return [item for item in self._counts if self._key(item) is not None]
 
 
 class Pool:
@@ -96,13 +103,33 @@ class Pool:
         self._level: Heap[Share] = Heap(self._turn_of)
         self._ahead: Heap[Share] = Heap(self._value_of)
         self._now = 0
+        self._many = _SLACK
+        self._size = 0
+        self._gates: Counter[Gate] = Counter()
 
     # --- what is in it ---
+
+    def enter(self, queue: LaneQueue) -> None:
+        """A lane comes in."""
+        self._size += 1
+        self._gates.update(queue.lane.gates)
+
+    def leave(self, queue: LaneQueue) -> None:
+        """A lane goes."""
+        self._size -= 1
+        self._gates.subtract(queue.lane.gates)
+
+    def all_face(self, gate: Gate) -> bool:
+        """Whether every lane in it has to pass ``gate``."""
+        return self._gates[gate] == self._size
 
     def push(self, queue: LaneQueue) -> None:
         """A lane of this pool has a new key."""
         lanes = self._lanes.get(queue.share)
         if lanes is None:
+            if len(self._lanes) > self._many:
+                self._lanes = {s: h for s, h in self._lanes.items() if h.peek() is not None}
+                self._many = _SLACK + 2 * len(self._lanes)
             lanes = self._lanes[queue.share] = Heap(self._key_of)
             self.note(queue.share)
         lanes.push(queue)
@@ -140,6 +167,11 @@ class Pool:
             if first is not None:
                 return first
         return None if share is None else self._lanes[share].peek()
+
+    def raise_floor(self, now_ns: int) -> None:
+        """Raise the floor of the shares to the smallest value of the groups in it."""
+        self._now = now_ns
+        self._next_share(raises_floor=True)
 
     def _next_share(self, *, raises_floor: bool) -> Share | None:
         """The group with the smallest value; those at the floor or below it are equal."""

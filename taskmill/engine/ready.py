@@ -38,6 +38,7 @@ class ReadyQueue:
         self._urgent: dict[LaneQueue, None] = {}
         self._woken: dict[Share, dict[LaneQueue, None]] = {}
         self._pools: dict[Share, dict[Pool, None]] = {}
+        self._stalled: dict[Gate, dict[Gate, None]] = {}
         self._chosen: LaneQueue | None = None
         self._startable: Counter[tuple[str, str | None]] = Counter()
         self._now_ns = 0
@@ -60,10 +61,6 @@ class ReadyQueue:
             self._rekey(queue)
         for bucket in self._tokens.due(now_ns):
             self.wake(bucket)
-        if self._shares.has_fallen:
-            self._shares.has_fallen = False
-            for share in self._shares.running():
-                self._account_changed(share)
 
     def add(self, ready: Ready) -> None:
         """A task became ready."""
@@ -119,6 +116,17 @@ class ReadyQueue:
 
     # --- what rules.plan asks ---
 
+    def weigh(self) -> None:
+        """See what time and learnt durations have made of the accounts of groups that run."""
+        if not self._shares.is_fair:
+            return
+        has_fallen, self._shares.has_fallen = self._shares.has_fallen, False
+        for share in self._shares.running():
+            if has_fallen:
+                self._account_changed(share)
+            for queue in list(self._woken.get(share, ())):
+                self._pass_on(queue)
+
     def best(self) -> Lane | None:
         """The open lane whose head goes first; None when no lane is open."""
         queue = self._chosen = self._open.best(self._now_ns, raises_floor=True)
@@ -159,18 +167,31 @@ class ReadyQueue:
     def wake(self, gate: Gate) -> None:
         """Open the best lane that is parked at ``gate``, if there is one and the gate is open."""
         pool = self._parked.get(gate)
-        if pool is None:
+        if pool is None and gate not in self._stalled:
             return
         if not gate.is_open(self._now_ns):
             if isinstance(gate, Bucket):
                 self._tokens.set(gate, gate.opens_at(self._now_ns))
             return
-        queue = pool.best(self._now_ns)
-        if queue is None:
-            del self._parked[gate]
-        else:
+        queue = None if pool is None else pool.best(self._now_ns)
+        if queue is not None:
             self._is_woken_by(queue, gate)
             self._move(queue, self._open)
+        elif pool is not None:
+            del self._parked[gate]
+        for stalled in self._stalled.pop(gate, ()):
+            self.wake(stalled)
+
+    def go_on(self, gate: Gate, held_at: Gate | None) -> None:
+        """The lane that ``gate`` woke has started, or is held at another gate: wake the next.
+
+        Where every lane parked at ``gate`` would be held there too, they stay until that opens.
+        """
+        pool = self._parked.get(gate)
+        if held_at is None or held_at is gate or pool is None or not pool.all_face(held_at):
+            self.wake(gate)
+        else:
+            self._stalled.setdefault(held_at, {})[gate] = None
 
     def next_token(self) -> int | None:
         """When, on the monotonic clock, a token comes that a lane waits for."""
@@ -206,6 +227,8 @@ class ReadyQueue:
         """
         self._open = Pool(self._shares)
         self._parked.clear()
+        self._stalled.clear()
+        self._pools.clear()
         for queue in self._lanes.values():
             self._leave(queue)
             queue.share = self._share(queue.lane.group)
@@ -225,10 +248,16 @@ class ReadyQueue:
         """Whether tasks wait that may preempt."""
         return bool(self._urgent)
 
-    def urgent(self) -> list[LaneQueue]:
-        """The lanes whose tasks may preempt, best first."""
-        known = [(queue.key, queue) for queue in self._urgent if queue.key is not None]
-        return [queue for _, queue in sorted(known, key=lambda pair: pair[0])]
+    def urgent(self) -> list[tuple[int, Level, LaneQueue]]:
+        """The levels whose tasks may preempt, with their priorities, best first."""
+        levels = [
+            (priority, level.window[0], level, queue)
+            for queue in self._urgent
+            for priority, level in queue.levels.items()
+            if level.window
+        ]
+        levels.sort(key=lambda entry: entry[:2])
+        return [(priority, level, queue) for priority, _, level, queue in levels]
 
     @property
     def startable(self) -> int:
@@ -283,17 +312,24 @@ class ReadyQueue:
 
     def _move(self, queue: LaneQueue, pool: Pool | None) -> None:
         """Put a lane into a pool; none while its head is not known."""
+        if queue.pool is not None:
+            queue.pool.leave(queue)
         queue.pool = pool
         competes = pool is self._open or (pool is None and bool(queue.levels) and queue.competes)
         if competes != queue.competes:
             queue.competes = competes
             queue.share.competing += 1 if competes else -1
             if competes and queue.share.competing == 1 and self._shares.is_fair:
+                self._open.raise_floor(self._now_ns)
                 self._shares.compete(queue.share, self._now_ns)
         if pool is not None:
-            if self._shares.is_fair:
-                self._pools.setdefault(queue.share, {})[pool] = None
+            pool.enter(queue)
             pool.push(queue)
+            if self._shares.is_fair:
+                pools = self._pools.setdefault(queue.share, {})
+                if pool not in pools:
+                    pools[pool] = None
+                    pool.note(queue.share)
 
     def _rekey(self, queue: LaneQueue) -> None:
         """The head of a lane changed: it takes its new place, or none while no head is known.
@@ -339,10 +375,12 @@ class ReadyQueue:
         if pools is None:
             return
         for pool in list(pools):
-            if pool.has(share):
-                pool.note(share)
-            else:
+            if not pool.has(share):
                 del pools[pool]
+                continue
+            pool.note(share)
+            if pool.gate is not None:
+                self.wake(pool.gate)
 
     def _count(self, queue: LaneQueue, change: int) -> None:
         kind = queue.lane.kind

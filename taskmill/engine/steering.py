@@ -112,7 +112,7 @@ class Steering:
         """End the pauses whose deadline has come."""
         now_ms = to_ms(self._clock.now())
         for record in self._limits.pauses.due(now_ms):
-            resume = Resume(scope=record.scope, name=record.name, now_ms=now_ms)
+            resume = Resume(scope=record.scope, name=record.name, now_ms=now_ms, due_by_ms=now_ms)
             self._writer.send(resume, self._resumed)
 
     def _set_alarm(self) -> None:

@@ -149,11 +149,13 @@ class Pause:
 
 @attrs.frozen(kw_only=True)
 class Resume:
-    """Hold a scope no longer. Effect: the `PauseRecord` that ended, or None if it was not held."""
+    """Hold a scope no longer. Effect: the `PauseRecord` that ended, or None if none did."""
 
     scope: PauseScope
     name: str
     now_ms: int
+    due_by_ms: int | None = None
+    """Only if its deadline has come by then; it may have been moved meanwhile."""
 
 
 Change: TypeAlias = Submit | Claim | Settlement | CancelTask | Promote | Refill | Pause | Resume

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from taskmill.model.sharing import Aging
@@ -79,8 +79,3 @@ class AgeClock:
         if at < 0:
             return 0
         return self._before[at] + min(moment, self._ends[at]) - self._starts[at]
-
-
-def without_old(pauses: Sequence[Interval], oldest_ready_at: int) -> list[Interval]:
-    """The intervals that some task can still have waited through."""
-    return [pause for pause in pauses if pause[1] > oldest_ready_at]

@@ -50,7 +50,7 @@ def _divide(
         if slots[name] < most[name]
     ]
     heapq.heapify(waiting)
-    while capacity and waiting:
+    while capacity > 0 and waiting:
         claim, name = waiting[0]
         slots[name] += 1
         capacity -= 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from taskmill.model.sharing import AXES, IoBudget
 from taskmill.rules.gates import GateKind
 
@@ -64,6 +66,14 @@ class IoGate:
     def is_open(self, now_ns: int) -> bool:  # noqa: ARG002 - other gates ask the time
         """Whether there is room on every axis the task uses."""
         return all(self._ledger.has_room(axis, amount) for axis, amount in self.needs.items())
+
+    def has_room_beside(self, planned: Mapping[str, float]) -> bool:
+        """Whether there is room as well as for what is ``planned`` on the axes already."""
+        for axis, amount in self.needs.items():
+            more = planned.get(axis, 0)
+            if more and self._ledger.expected(axis) + more + amount > self._ledger.room(axis):
+                return False
+        return self.is_open(0)
 
     def full_axes(self) -> list[str]:
         """The axes without room for one more."""

@@ -267,7 +267,8 @@ class Limits:
         self.groups[group] = policy
         self.shares.is_fair = self._wants_fairness((*self.groups.values(), self.group_default))
         share = self.shares.find(group)
-        if share is not None:
+        wanted = (policy.weight, policy.min_slots)
+        if share is not None and (share.weight, share.min_slots) != wanted:
             self.shares.change(share, policy.weight, policy.min_slots, now_ns)
         gates = self._group_gates.get(group)
         if gates is None:
@@ -284,7 +285,9 @@ class Limits:
         self._spent[lane.group] = gates
         if len(self._spent) > self._most_spent:
             self._spent = {
-                name: kept for name, kept in self._spent.items() if not kept.rate.is_full(now_ns)
+                name: kept
+                for name, kept in self._spent.items()
+                if name == lane.group or not kept.rate.is_full(now_ns)
             }
             self._most_spent = 2 * len(self._spent) + _RECENT
 

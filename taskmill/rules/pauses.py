@@ -48,6 +48,7 @@ class Pauses:
         """A pause holds no longer."""
         record = self._held.pop((scope, name), None)
         if record is not None:
+            self._clocks.clear()
             self.close(record, ended_ms)
 
     def close(self, record: PauseRecord, ended_ms: int) -> None:

@@ -47,12 +47,16 @@ class Queue(Protocol):
         """Close the best lane until ``gate`` wakes it."""
         ...
 
+    def weigh(self) -> None:
+        """Take in what time has changed since the last decision."""
+        ...
+
     def woken_by(self) -> Gate | None:
         """The gate that woke the best lane, if it has not been asked since."""
         ...
 
-    def wake(self, gate: Gate) -> None:
-        """Open the best lane that is parked at ``gate``, if there is one and the gate is open."""
+    def go_on(self, gate: Gate, held_at: Gate | None) -> None:
+        """The lane that ``gate`` woke has started, or is held at another gate: wake the next."""
         ...
 
 
@@ -64,6 +68,7 @@ def plan(queue: Queue, slots: Slots, now_ns: int) -> list[Start]:
     slot is given twice. Each step costs O(log lanes).
     """
     starts: list[Start] = []
+    queue.weigh()
     while slots.is_open(now_ns):
         lane = queue.best()
         if lane is None:
@@ -78,5 +83,5 @@ def plan(queue: Queue, slots: Slots, now_ns: int) -> list[Start]:
         else:
             queue.park(closed)
         if woken_by is not None:
-            queue.wake(woken_by)
+            queue.go_on(woken_by, closed)
     return starts

@@ -17,7 +17,7 @@ class Bucket:
     in it are ``burst`` less what that time lies ahead, in units of ``per``. No limit, no waiting.
     """
 
-    __slots__ = ("__weakref__", "_full_at", "_per_ns", "kind", "limit", "name")
+    __slots__ = ("__weakref__", "_changed_at", "_full_at", "_per_ns", "kind", "limit", "name")
 
     def __init__(self, kind: GateKind, name: str, limit: RateLimit | None) -> None:
         self.kind = kind
@@ -25,20 +25,24 @@ class Bucket:
         self.limit = limit
         self._per_ns = 0 if limit is None else limit.per // _MICROSECOND * 1000
         self._full_at: int | None = None
+        self._changed_at: int | None = None
 
     def __repr__(self) -> str:
         return f"Bucket({self.kind.value} {self.name!r}: {self.limit})"
 
     def change(self, limit: RateLimit | None, now_ns: int) -> None:
         """Another limit holds from now on; it keeps the tokens there are, up to its burst."""
-        missing = 0.0
-        if self.limit is not None and limit is not None:
-            missing = max(0.0, limit.burst - self.tokens(now_ns))
+        before, per_before = self.limit, self._per_ns
+        behind = 0 if before is None else self._behind(before, now_ns)
         self.limit = limit
         self._per_ns = 0 if limit is None else limit.per // _MICROSECOND * 1000
         self._full_at = None
-        if limit is not None and missing:
-            self._full_at = now_ns * limit.permits + round(missing * self._per_ns)
+        self._changed_at = now_ns
+        if before is None or limit is None:
+            return
+        missing = (limit.burst - before.burst) * per_before + behind  # in parts of per_before
+        if missing > 0:
+            self._full_at = now_ns * limit.permits - (-missing * self._per_ns // per_before)
 
     def tokens(self, now_ns: int) -> float:
         """How many tokens there are; infinitely many without a limit."""
@@ -74,9 +78,10 @@ class Bucket:
     def leave(self) -> None:
         """A token is spent by the start, however long the task runs."""
 
-    def give_back(self) -> None:
+    def give_back(self, taken_at_ns: int) -> None:
         """The start that took a token did not happen after all."""
-        if self._full_at is not None:
+        is_ours = self._changed_at is None or taken_at_ns >= self._changed_at
+        if self._full_at is not None and is_ours:
             self._full_at -= self._per_ns
 
     def _behind(self, limit: RateLimit, now_ns: int) -> int:

@@ -47,7 +47,7 @@ class Section:
         try:
             yield
         except ConfigurationError as error:
-            if not self._where:
+            if not self._where or str(error).startswith(self._where):
                 raise
             raise ConfigurationError(f"{self._where}: {error}") from error
 

@@ -204,8 +204,7 @@ class Simulation:
             return False
         urgent = [
             Urgent(queue.lane, level.count, priority)
-            for queue in self._queue.urgent()
-            for priority, level in sorted(queue.levels.items())
+            for priority, level, queue in self._queue.urgent()
         ]
         starts = [run.start for run in self._running.values()]
         chosen = victims(urgent, starts, self.limits.all, self.now_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ async def test_pausing_stops_what_runs_and_refunds_the_attempt(scope: str) -> No
         assert [e.cause for e in seen if isinstance(e, Interrupted)] == [InterruptCause.PAUSED]
 
 
-async def _until_read(events: Any) -> Any:
+async def _until_read(events: Any) -> AsyncGenerator[Any]:
     with anyio.move_on_after(2):
         async for event in events:
             yield event

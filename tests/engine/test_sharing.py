@@ -611,7 +611,7 @@ async def test_a_victim_that_does_not_stop_keeps_its_slot_and_another_is_chosen(
         assert f"Task {stuck} (play::deaf) was told to stop, has not in time" in str(explanation)
 
 
-async def _some(events: Any) -> Any:
+async def _some(events: Any) -> AsyncGenerator[Any]:
     with anyio.move_on_after(0.1):
         async for event in events:
             yield event

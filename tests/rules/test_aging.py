@@ -13,7 +13,7 @@ from taskmill.model.errors import ConfigurationError
 from taskmill.model.pauses import PauseScope
 from taskmill.model.policies import Priority
 from taskmill.model.sharing import Aging
-from taskmill.rules.aging import AgeClock, AgingRule, without_old
+from taskmill.rules.aging import AgeClock, AgingRule
 from tests.rules.mill import checked, mill, task
 
 MINUTE = 60_000
@@ -113,10 +113,6 @@ def test_age_counts_once_what_several_pauses_held() -> None:
     assert clock.waited(120, 130) == 0
     assert clock.waited(250, 350) == 40
     assert clock.waited(700, 600) == 0, "a wall clock set back makes no age"
-
-
-def test_only_pauses_that_a_task_waited_through_are_kept() -> None:
-    assert without_old([(0, 10), (5, 30), (40, 50)], 10) == [(5, 30), (40, 50)]
 
 
 @pytest.mark.parametrize(

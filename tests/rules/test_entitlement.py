@@ -37,7 +37,7 @@ def test_slots_are_divided_as_a_reader_would(
 
 def test_what_one_cannot_use_goes_to_the_others_by_weight() -> None:
     """Never all of it to whoever is first (B7)."""
-    groups = {
+    groups: dict[str | None, Demand] = {
         "idle": Demand(tasks=0, weight=100),
         "a": Demand(tasks=MANY),
         "b": Demand(tasks=MANY),

@@ -136,7 +136,7 @@ def test_no_axis_is_planned_beyond_its_room_by_more_than_one_task(
     drawn: Sequence[int],
     random: object,
 ) -> None:
-    io = dict(zip(TYPES, given_budgets, strict=True))
+    io: dict[str, IoBudget] = dict(zip(TYPES, given_budgets, strict=True))
     yard = Mill(limits_of(io=io, io_capacity=capacity))
     waiting = [task(n, TYPES[kind], at=n) for n, kind in enumerate(drawn)]
     yard.add(*waiting)

@@ -219,6 +219,20 @@ def test_a_raised_cap_lets_all_of_its_lanes_go_on_with_one_wake() -> None:
     assert checked(yard) == waiting[1:6]
 
 
+def test_another_cap_of_a_group_holds_from_the_next_decision_on() -> None:
+    """Also for tasks that wait already, and for a group that had none (B10)."""
+    waiting = [task(number, group="red") for number in range(1, 9)]
+    yard = mill(waiting, groups={"red": 1})
+    assert checked(yard) == waiting[:1]
+    yard.set_group("red", GroupPolicy(max_concurrency=3))
+    assert checked(yard) == waiting[1:3]
+    yard.set_group("red", GroupPolicy(max_concurrency=1))
+    yard.finish(*waiting[:2])
+    assert checked(yard) == []
+    yard.set_group("red", GroupPolicy())
+    assert checked(yard) == waiting[3:]
+
+
 def test_a_lowered_cap_stops_nothing_and_holds_until_enough_has_ended() -> None:
     yard = mill([task(number) for number in range(1, 7)], domains={"a": 3})
     checked(yard)
@@ -473,5 +487,5 @@ class Sequences(RuleBasedStateMachine):
 
 def test_any_sequence_of_changes_keeps_every_promise() -> None:
     run_state_machine_as_test(
-        Sequences, settings=settings(deadline=None, max_examples=120, stateful_step_count=40)
+        Sequences, settings=settings(deadline=None, max_examples=80, stateful_step_count=40)
     )

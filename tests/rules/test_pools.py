@@ -206,5 +206,5 @@ class Lanes(RuleBasedStateMachine):
 
 def test_the_best_of_a_pool_is_the_first_of_all_its_lanes_in_order() -> None:
     run_state_machine_as_test(
-        Lanes, settings=settings(deadline=None, max_examples=80, stateful_step_count=40)
+        Lanes, settings=settings(deadline=None, max_examples=50, stateful_step_count=40)
     )

@@ -1,4 +1,4 @@
-"""Who makes room for something urgent: the fewest, the least urgent first, and never for nothing."""
+"""Who makes room for something urgent: the fewest, the least urgent first, never for nothing."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def running(limits: Limits, *ready: Ready, at: Sequence[int] = ()) -> list[Start
 
 
 def stopped(
-    limits: Limits,
-    starts: Sequence[Start],
-    *urgent: tuple[str, str | None, int] | tuple[str, str | None, int, int],
+    limits: Limits, starts: Sequence[Start], *urgent: tuple[str, str | None, int], priority: int = 0
 ) -> list[int]:
-    """Which tasks are told to stop for these: type, group, how many, base priority."""
-    waiting = [Urgent(limits.lane(u[0], u[1], (*u, 0)[3]), u[2], (*u, 0)[3]) for u in urgent]
+    """Which tasks are told to stop for these: type, group, how many."""
+    waiting = [
+        Urgent(limits.lane(kind, group, priority), count, priority) for kind, group, count in urgent
+    ]
     return [start.ready.id for start in victims(waiting, starts, limits.all, 0)]
 
 
@@ -76,9 +76,9 @@ def test_only_tasks_that_are_strictly_less_urgent_by_their_base_priority_stop() 
     starts = running(limits, task(1, priority=50), task(2, priority=60))
     for start in starts:
         start.effective = 0
-    assert stopped(limits, starts, ("a::one", None, 1, 60)) == []
-    assert stopped(limits, starts, ("a::one", None, 2, 55)) == [2]
-    assert stopped(limits, starts, ("a::one", None, 2, 49)) == [2, 1]
+    assert stopped(limits, starts, ONE, priority=60) == []
+    assert stopped(limits, starts, ("a::one", None, 2), priority=55) == [2]
+    assert stopped(limits, starts, ("a::one", None, 2), priority=49) == [2, 1]
 
 
 def test_what_cannot_be_preempted_never_stops() -> None:
@@ -174,9 +174,7 @@ def test_no_more_tasks_stop_than_there_are_tokens_for_in_all_lanes_of_a_bucket()
 
 
 def test_no_more_tasks_stop_than_have_room_for_their_io() -> None:
-    limits = limits_of(
-        slots=3, io={"a::one": IoBudget(read=8)}, io_capacity=IoBudget(read=10)
-    )
+    limits = limits_of(slots=3, io={"a::one": IoBudget(read=8)}, io_capacity=IoBudget(read=10))
     starts = running(limits, *[task(n, "b::one") for n in (1, 2, 3)])
     assert stopped(limits, starts, ("a::one", None, 3)) == [3]
 
@@ -192,7 +190,10 @@ def test_of_a_cap_that_lacks_two_slots_the_ones_that_free_most_stop() -> None:
     """Two are enough, though a third is less urgent than either."""
     limits = limits_of(executors={"thread": 2}, domains={"a": 2}, groups={"red": 2})
     starts = running(
-        limits, task(1, "a::threaded"), task(2, "a::one", "red"), task(3, "b::threaded", "red", priority=255)
+        limits,
+        task(1, "a::threaded"),
+        task(2, "a::one", "red"),
+        task(3, "b::threaded", "red", priority=255),
     )
     limits.domains["a"].cap = 1
     assert sorted(stopped(limits, starts, ("a::threaded", "red", 1))) == [1, 2]
@@ -260,7 +261,13 @@ def scenes(draw: st.DrawFn, *, may_lower: bool) -> tuple[Limits, list[Start], st
     if draw(st.booleans()):
         limits.all.cap = len(ready) + 1
     priority = draw(st.sampled_from((0, 64, 100, 128)))
-    return limits, starts, draw(st.sampled_from(TYPES)), draw(st.sampled_from((None, "red"))), priority
+    return (
+        limits,
+        starts,
+        draw(st.sampled_from(TYPES)),
+        draw(st.sampled_from((None, "red"))),
+        priority,
+    )
 
 
 def brute_force(
@@ -275,7 +282,7 @@ def brute_force(
     ]
     for size in range(len(able) + 1):
         sets = [
-            sorted(((-s.ready.priority, -s.at_ns) for s in chosen))
+            sorted((-s.ready.priority, -s.at_ns) for s in chosen)
             for chosen in combinations(able, size)
             if fits(limits, lane_caps, [*promised, *chosen])
         ]
@@ -295,7 +302,9 @@ def test_the_fewest_stop_and_of_the_smallest_sets_the_least_urgent(
     best = brute_force(limits, starts, lane.slots, priority)
     assert not any(s.is_stopping or not s.can_be_preempted for s in chosen)
     assert all(s.ready.priority > priority for s in chosen)
-    assert sorted((-s.ready.priority, -s.at_ns) for s in chosen) == ([] if best is None else best[0])
+    assert sorted((-s.ready.priority, -s.at_ns) for s in chosen) == (
+        [] if best is None else best[0]
+    )
 
 
 @given(scenes(may_lower=True))

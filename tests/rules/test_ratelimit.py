@@ -78,9 +78,9 @@ def test_a_start_that_did_not_happen_gives_its_token_back() -> None:
     one = bucket(RateLimit(1, per=HOUR))
     one.enter(0)
     assert not one.is_open(0)
-    one.give_back()
+    one.give_back(0)
     assert starts(one, 0) == 1
-    one.give_back()
+    one.give_back(0)
     assert starts(one, 100 * DAY_NS) == 1, "a full bucket stays full"
 
 
@@ -133,10 +133,12 @@ def test_a_token_given_back_was_taken_under_the_limit_that_holds() -> None:
     """A start from before there was a limit took no token, so it has none to give back."""
     one = bucket(None)
     one.enter(0)
-    one.change(RateLimit(1, per=HOUR), 0)
-    one.enter(0)
-    one.give_back()
-    assert not one.is_open(0)
+    one.change(RateLimit(1, per=HOUR), 10)
+    one.enter(20)
+    one.give_back(0)
+    assert not one.is_open(20)
+    one.give_back(20)
+    assert one.is_open(20)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, 10**9 + 1])
@@ -330,7 +332,7 @@ def test_a_token_given_back_at_once_was_never_taken(limit: RateLimit, waits: Seq
         now += wait
         if one.is_open(now):
             one.enter(now)
-            one.give_back()
+            one.give_back(now)
         assert one.opens_at(now) == twin.opens_at(now)
         if one.is_open(now):
             one.enter(now)

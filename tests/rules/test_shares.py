@@ -270,6 +270,40 @@ def test_a_group_whose_value_falls_with_an_estimate_is_not_lost_at_its_gate() ->
     assert checked(yard) == [parked]
 
 
+def test_a_minimum_is_seen_again_after_the_group_was_empty() -> None:
+    """The account changed while nothing of the group waited, so that nobody was told."""
+    yard = mill(slots=2, groups={"small": GroupPolicy(min_slots=1), "big": GroupPolicy(weight=99)})
+    [small] = backlog("small", 1, first=0)
+    yard.add(small, *backlog("big", 9, first=10))
+    checked(yard)
+    yard.wait(5)
+    yard.finish(small)
+    yard.add(*backlog("small", 1, first=1))
+    assert checked(yard) == backlog("small", 1, first=1)
+
+
+def test_a_group_that_was_refunded_while_it_was_empty_is_not_lost() -> None:
+    """Its value is smaller when it comes back than when it was last seen."""
+    yard = mill(slots=2, fair=True)
+    [long], [short] = backlog("long", 1, first=0), backlog("short", 1, first=10, kind="b::one")
+    yard.add(long, *backlog("long", 9, first=1))
+    yard.start()
+    yard.wait(2)
+    yard.add(short)
+    yard.finish(long)
+    yard.start()
+    yard.start()
+    if short.id in yard.running:
+        yard.wait(0.1)
+        yard.finish(short)
+    yard.add(*backlog("short", 3, first=11, kind="b::one"))
+    for _ in range(12):
+        checked(yard)
+        yard.wait(0.1)
+        yard.finish(*[start.ready for start in yard.running.values()])
+    assert not yard.waiting
+
+
 def test_a_group_whose_cap_is_set_keeps_its_place() -> None:
     """Nothing but the cap is changed; the account starts over and the lane has to move with it."""
     yard = mill(slots=2, fair=True)
@@ -292,7 +326,9 @@ def test_a_group_whose_cap_is_set_keeps_its_place() -> None:
     assert not yard.waiting
 
 
-def test_of_the_lanes_behind_an_open_gate_the_best_goes_first_after_other_accounts_changed() -> None:
+def test_of_the_lanes_behind_an_open_gate_the_best_goes_first_after_other_accounts_changed() -> (
+    None
+):
     """The gate woke one lane; before it was asked, another group was refunded."""
     yard = mill(domains={"a": 1}, fair=True, slots=4)
     hold, long = task(1, "a::one", "hold"), task(2, "b::one", "refunded")

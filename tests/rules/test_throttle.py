@@ -1,4 +1,4 @@
-"""Under pressure the less urgent wait: strictly above a limit, by base priority, and nobody else."""
+"""Under pressure the less urgent wait: strictly above a limit, by base priority, nobody else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskmill.model.errors import ConfigurationError
-from taskmill.model.policies import Priority
 from taskmill.model.sharing import Aging, Throttle
 from taskmill.rules.gates import GateKind
 from taskmill.rules.limits import Limits
@@ -117,4 +116,3 @@ def test_every_priority_is_in_a_lane_that_is_held_as_it_has_to_be(
     for other in range(256):
         if limits.band(other) == limits.band(priority):
             assert limits.lane("a::one", None, other) is lane
-    assert Priority.NORMAL == 128

@@ -37,6 +37,10 @@ type = "t"
 backlog = 3
 runs = 1
 """
+PAUSED_TWICE = """
+max_concurrency = 2
+pauses = [{group = "g", until = 5}, {group = "g", from = 4, until = 6}]
+"""
 WHOLE = """
 duration = "1.5 min"
 max_concurrency = 4
@@ -129,9 +133,7 @@ def test_every_key_says_what_it_means() -> None:
             ),
             Arrivals(
                 type="t",
-                when=Stream(
-                    rate=0.5, spacing=Spacing.REGULAR, start=seconds(1), until=seconds(2)
-                ),
+                when=Stream(rate=0.5, spacing=Spacing.REGULAR, start=seconds(1), until=seconds(2)),
                 runs=Uniform(seconds(1), seconds(2)),
             ),
             Arrivals(
@@ -198,8 +200,8 @@ def test_what_is_left_out_is_as_in_a_scheduler() -> None:
         ("runs = 1", "runs = 1\n[[pauses]]", "pauses[0].group is missing"),
         ("runs = 1", 'runs = 1\n[[pauses]]\ngroup = "g"', "pauses[0].until is missing"),
         (
-            "runs = 1",
-            'runs = 1\n[[pauses]]\ngroup = "g"\nuntil = 5\n[[pauses]]\ngroup = "g"\nfrom = 4\nuntil = 6',
+            "max_concurrency = 2",
+            PAUSED_TWICE,
             "pauses[1]: group 'g' is paused already",
         ),
         ("[[arrivals]]", "[arrivals]", "arrivals must be an array of tables: [[arrivals]]"),
@@ -216,7 +218,11 @@ def test_what_is_wrong_is_named_by_its_key(old: str, new: str, named: str) -> No
 
 def test_a_file_is_named_with_what_is_wrong_with_it(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
-    for content, message in ((b"\xff", "no UTF-8"), (b"seed = -1", "seed"), (b"[", "no TOML")):
+    for content, message in (
+        (b"\xff", "no UTF-8"),
+        (b"max_concurrency = 0", "max"),
+        (b"[", "no TOML"),
+    ):
         wrong.write_bytes(content)
         with pytest.raises(ConfigurationError, match=message) as error:
             read_workload(wrong)

@@ -44,6 +44,10 @@ def run_command(*args: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def finds_nothing(_: str) -> None:
+    """As ``find_spec`` where an extra is not installed."""
+
+
 def two_groups() -> Workload:
     return workload(
         backlog(12, "a"),
@@ -139,7 +143,7 @@ def test_a_terminal_gets_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_without_rich_a_terminal_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskmill.simulation.table.find_spec", lambda _: None)
+    monkeypatch.setattr("taskmill.simulation.table.find_spec", finds_nothing)
     outcome = simulate(two_groups())
     assert shown(outcome, Terminal()) == shown(outcome)
 
@@ -155,7 +159,11 @@ def test_names_and_figures_are_short_words() -> None:
     assert group_text(None) == "(no group)"
     assert group_text("two\nlines") == "two\\nlines"
     assert group_text("x" * 30) == "x" * 23 + "…"
-    assert [priority_text(priority) for priority in (0, 5, 128)] == ["0 REALTIME", "5", "128 NORMAL"]
+    assert [priority_text(priority) for priority in (0, 5, 128)] == [
+        "0 REALTIME",
+        "5",
+        "128 NORMAL",
+    ]
     lengths = (0, 0.0123, 0.9999, 12.34, 119, 600, 7200, 1e7)
     assert [time_text(timedelta(seconds=length)) for length in lengths] == [
         "0 s",
@@ -203,7 +211,7 @@ def test_many_changes_are_drawn_as_averages_with_the_same_area() -> None:
 def test_without_matplotlib_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing, "find_spec", lambda _: None)
+    monkeypatch.setattr(drawing, "find_spec", finds_nothing)
     with pytest.raises(ConfigurationError, match=r"pip install 'taskmill\[plot\]'"):
         drawing.check_picture(tmp_path / "picture.png")
 

@@ -144,7 +144,22 @@ def test_groups_behind_one_capped_domain_neither_starve_nor_burst(
         part = Counter(behind[first : first + 40])
         assert 5 <= part["b"] <= 25, "a group of weight 1 beside one of weight 3"
     full = [held["a"] + held["b"] == cap for held in seen.after(1)]
-    assert sum(full) >= 0.85 * len(full)
+    assert sum(full) >= 0.75 * len(full), "long runs are paid for, so c is owed a slot at times"
+
+
+def test_a_group_that_ran_out_of_tasks_competes_again_with_its_next_one() -> None:
+    stream = Stream(rate=10, until=seconds(100))
+    given = workload(
+        *(
+            Arrivals(type="d", group=group, when=stream, runs=Exponential(seconds(0.08)))
+            for group in "ab"
+        ),
+        slots=2,
+        groups=THREE_TO_ONE,
+    )
+    outcome = simulate(given)
+    assert outcome.waiting == 0
+    assert outcome.length < seconds(110)
 
 
 # --- passes ---

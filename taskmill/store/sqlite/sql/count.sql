@@ -2,15 +2,12 @@
 SELECT count(*)
 FROM taskmill_tasks
 WHERE status IN (SELECT value FROM json_each(:statuses))
-    AND (status <> 'pending' OR :is_paused IS NULL OR :is_paused = EXISTS (
-        SELECT 1
-        FROM taskmill_pauses AS pause
-        WHERE pause.ended_ms IS NULL AND pause.name IN ('', domain, group_name)
-            AND (
-                pause.scope = 'scheduler'
-                OR (pause.scope = 'domain' AND pause.name = domain)
-                OR (pause.scope = 'group' AND pause.name = group_name)
-            )
+    AND (status <> 'pending' OR :is_paused IS NULL OR :is_paused = (
+        EXISTS (SELECT 1 FROM taskmill_pauses WHERE scope = 'scheduler' AND ended_ms IS NULL)
+        OR domain IN (SELECT name FROM taskmill_pauses WHERE scope = 'domain' AND ended_ms IS NULL)
+        OR coalesce(
+            group_name IN (SELECT name FROM taskmill_pauses WHERE scope = 'group' AND ended_ms IS NULL), 0
+        )
     ))
     AND (:domain IS NULL OR domain = :domain)
     AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
