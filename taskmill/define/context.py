@@ -32,6 +32,8 @@ class Workplace(Protocol):
     @property
     def record(self) -> TaskRecord: ...
     @property
+    def seen(self) -> TaskRecord: ...
+    @property
     def fence(self) -> int: ...
     @property
     def deadline(self) -> datetime | None: ...
@@ -70,7 +72,7 @@ class Context(Generic[D]):
     @property
     def record(self) -> TaskRecord:
         """The task as its claim left it."""
-        return self._workplace.record
+        return self._workplace.seen
 
     @property
     def attempt(self) -> int:

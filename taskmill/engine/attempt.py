@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
+import attrs
 from typing_extensions import TypeVarTuple
 
 from taskmill.define.context import Context
@@ -226,6 +227,13 @@ class Attempt:
     # --- what its context stands on ---
 
     @property
+    def seen(self) -> TaskRecord:
+        """The record as people see it: with the effective priority by which it started."""
+        if self.start.effective == self.record.effective_priority:
+            return self.record
+        return attrs.evolve(self.record, effective_priority=self.start.effective)
+
+    @property
     def fence(self) -> int:
         return self._surroundings.epoch << 32 | self.record.run
 
@@ -267,7 +275,7 @@ class Attempt:
     async def spawn(
         self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
     ) -> list[Submitted[Any]]:
-        return await self._surroundings.spawn(self.record, tasks, options)
+        return await self._surroundings.spawn(self.seen, tasks, options)
 
     async def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         with self._surroundings.clock.hold():

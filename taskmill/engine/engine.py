@@ -278,7 +278,7 @@ class Engine:
                 return
             self._hub.publish(
                 lambda: Progress(
-                    header=header_of(attempt.record),
+                    header=header_of(attempt.seen),
                     load=lambda: attempt.task,
                     fraction=fraction,
                     message=message,

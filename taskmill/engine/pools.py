@@ -33,6 +33,9 @@ class Heap(Generic[T]):
         self._pushed = 0
         self._limit = _SLACK
 
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
     def push(self, item: T) -> None:
         """Enter an item under its present key."""
         key = self._key(item)
@@ -111,13 +114,15 @@ class Pool:
 
     def enter(self, queue: LaneQueue) -> None:
         """A lane comes in."""
-        self._size += 1
-        self._gates.update(queue.lane.gates)
+        if self.gate is not None:
+            self._size += 1
+            self._gates.update(queue.lane.gates)
 
     def leave(self, queue: LaneQueue) -> None:
         """A lane goes."""
-        self._size -= 1
-        self._gates.subtract(queue.lane.gates)
+        if self.gate is not None:
+            self._size -= 1
+            self._gates.subtract(queue.lane.gates)
 
     def all_face(self, gate: Gate) -> bool:
         """Whether every lane in it has to pass ``gate``."""
@@ -156,41 +161,40 @@ class Pool:
     def best(self, now_ns: int, *, raises_floor: bool = False) -> LaneQueue | None:
         """The lane that goes first. Among the open lanes this raises the floor of the shares."""
         if not self._shares.is_fair:
-            return self._urgent.peek() or self._first_of_any()
+            return (self._urgent.peek() if self._urgent else None) or self._first_of_any()
         self._now = now_ns
-        share = self._next_share(raises_floor=raises_floor)
-        urgent = self._urgent.peek()
-        if urgent is not None:
+        best = self._next_of_shares(raises_floor=raises_floor)
+        if self._urgent and (urgent := self._urgent.peek()) is not None:
             return urgent
-        while (needy := self._needy.peek()) is not None:
+        while self._needy and (needy := self._needy.peek()) is not None:
             first = self._first_of(needy)
             if first is not None:
                 return first
-        return None if share is None else self._lanes[share].peek()
+        return best
 
     def raise_floor(self, now_ns: int) -> None:
         """Raise the floor of the shares to the smallest value of the groups in it."""
         self._now = now_ns
-        self._next_share(raises_floor=True)
+        self._next_of_shares(raises_floor=True)
 
-    def _next_share(self, *, raises_floor: bool) -> Share | None:
-        """The group with the smallest value; those at the floor or below it are equal."""
+    def _next_of_shares(self, *, raises_floor: bool) -> LaneQueue | None:
+        """The first lane of the group with the smallest value; all at the floor are equal."""
         shares = self._shares
         ahead, level = self._ahead, self._level
         while (share := ahead.peek()) is not None and ahead.top()[0] <= shares.floor:
             ahead.pop()
             level.push(share)
-        while (share := level.peek()) is not None:
+        while level and (share := level.peek()) is not None:
             if shares.value(share, self._now) > shares.floor:
                 level.pop()
                 ahead.push(share)
-            elif self._first_of(share) is not None:
-                return share
+            elif (first := self._first_of(share)) is not None:
+                return first
         while (share := ahead.peek()) is not None:
-            if self._first_of(share) is not None:
+            if (first := self._first_of(share)) is not None:
                 if raises_floor:
                     shares.raise_floor(ahead.top()[0])
-                return share
+                return first
         return None
 
     def _first_of(self, share: Share) -> LaneQueue | None:

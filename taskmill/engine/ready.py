@@ -215,10 +215,11 @@ class ReadyQueue:
             self._account_changed(share)
         for gate in start.lane.gates:
             gate.leave()
-        for gate in start.lane.gates:
-            self.wake(gate)
-        for gate in self._limits.io.gates:
-            self.wake(gate)
+        if self._parked or self._stalled:
+            for gate in start.lane.gates:
+                self.wake(gate)
+            for gate in self._limits.io.gates:
+                self.wake(gate)
 
     def regroup(self) -> None:
         """Shares were turned on or off, or a weight has changed: every lane takes its place anew.

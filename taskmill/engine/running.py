@@ -10,7 +10,6 @@ from functools import partial
 from random import Random
 
 import anyio
-import attrs
 from anyio.abc import TaskGroup
 
 from taskmill.engine.announce import end_of_run, header_of, load_of
@@ -75,12 +74,10 @@ class Running:
 
     def records(self) -> list[TaskRecord]:
         """The tasks whose handlers run now."""
-        return [attempt.record for attempt in self._attempts.values()]
+        return [attempt.seen for attempt in self._attempts.values()]
 
     def start(self, record: TaskRecord, start: Start) -> None:
         """Run a task whose claim has committed."""
-        if start.effective != record.priority:
-            record = attrs.evolve(record, effective_priority=start.effective)
         registration = self._registry.find(record.type)
         if registration is None:
             raise LookupError(f"{record.type!r} was started and has no handler here")
@@ -96,7 +93,9 @@ class Running:
         )
         attempt.has_begun = True
         load = load_of(self._registry, record)
-        self._hub.publish(lambda: Dispatched(header=header_of(record), load=load, run=record.run))
+        self._hub.publish(
+            lambda: Dispatched(header=header_of(attempt.seen), load=load, run=record.run)
+        )
         self._launch(attempt)
         if attempt.options.timeout is not None:
             self._handlers.start_soon(self._time_out, attempt, attempt.options.timeout)
@@ -253,7 +252,7 @@ class Running:
         )
         self._hub.publish(
             lambda: end_of_run(
-                record, load, settlement, status, result=attempt.result, cause=attempt.cause
+                attempt.seen, load, settlement, status, result=attempt.result, cause=attempt.cause
             )
         )
 
