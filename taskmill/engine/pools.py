@@ -108,6 +108,7 @@ class Pool:
         self._now = 0
         self._many = _SLACK
         self._size = 0
+        self._turn = 0
         self._gates: Counter[Gate] = Counter()
 
     # --- what is in it ---
@@ -136,6 +137,8 @@ class Pool:
                 self._lanes = {s: h for s, h in self._lanes.items() if h.peek() is not None}
                 self._many = _SLACK + 2 * len(self._lanes)
             lanes = self._lanes[queue.share] = Heap(self._key_of)
+            if self.gate is not None:
+                queue.share.turn = max(queue.share.turn, self._turn)
             self.note(queue.share)
         lanes.push(queue)
         if queue.is_urgent:
@@ -171,6 +174,10 @@ class Pool:
             if first is not None:
                 return first
         return best
+
+    def has_woken(self, share: Share) -> None:
+        """A lane of this group was the best: whoever comes later has its turn after it."""
+        self._turn = share.turn
 
     def raise_floor(self, now_ns: int) -> None:
         """Raise the floor of the shares to the smallest value of the groups in it."""

@@ -175,6 +175,8 @@ class ReadyQueue:
             return
         queue = None if pool is None else pool.best(self._now_ns)
         if queue is not None:
+            if pool is not None:
+                pool.has_woken(queue.share)
             self._is_woken_by(queue, gate)
             self._move(queue, self._open)
         elif pool is not None:

@@ -67,7 +67,6 @@ class Shares:
         self._overall = SECOND
         self._has_ended = False
         self._highest = 0
-        self._turn = 0
         self.has_fallen = False
         """Whether an estimate has fallen since `running` was last looked at."""
 
@@ -119,8 +118,6 @@ class Shares:
         insort(share.running.setdefault(task_type, []), now)
         share.held += 1
         self._running[share] = None
-        share.turn = max(share.turn, self._turn)
-        self._turn = share.turn
         share.turn += self._scale // share.weight
 
     def end(self, share: Share, task_type: str, started: int, now: int, *, is_whole: bool) -> None:
@@ -202,7 +199,6 @@ class Shares:
         self._scale *= factor
         self.floor *= factor
         self._highest *= factor
-        self._turn *= factor
         for share in self._shares.values():
             share.paid *= factor
             share.turn *= factor
