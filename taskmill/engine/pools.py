@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from taskmill.engine.lanes import Key, LaneQueue
 from taskmill.rules.gates import Gate
-from taskmill.rules.shares import Share, Shares, Turn
+from taskmill.rules.shares import Share, Shares
 
 T = TypeVar("T", bound=Hashable)
 
@@ -176,8 +176,8 @@ class Pool:
         return best
 
     def has_woken(self, share: Share) -> None:
-        """A lane of this group was the best: whoever comes later has its turn after it."""
-        self._turn = share.turn
+        """A lane of this group was the best: who comes later starts from its turn, not before."""
+        self._turn = max(self._turn, share.turn)
 
     def raise_floor(self, now_ns: int) -> None:
         """Raise the floor of the shares to the smallest value of the groups in it."""
@@ -229,11 +229,13 @@ class Pool:
     def _need_of(self, share: Share) -> tuple[float, str] | None:
         return self._shares.need(share) if share in self._lanes else None
 
-    def _turn_of(self, share: Share) -> Turn | None:
-        return self._shares.order(share) if share in self._lanes else None
-
-    def _value_of(self, share: Share) -> tuple[int, float, int, str] | None:
+    def _turn_of(self, share: Share) -> tuple[int, float, str] | None:
         if share not in self._lanes:
             return None
-        value = self._shares.value(share, self._now)
-        return value, share.held / share.weight, share.turn, share.name
+        turn = 0 if self.gate is None else self._shares.turn(share, self._now)
+        return turn, share.held / share.weight, share.name
+
+    def _value_of(self, share: Share) -> tuple[int, float, str] | None:
+        if share not in self._lanes:
+            return None
+        return self._shares.value(share, self._now), share.held / share.weight, share.name

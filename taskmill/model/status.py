@@ -11,8 +11,8 @@ class TaskStatus(enum.StrEnum):
     """Where a task is in its life.
 
     Tasks are PENDING, BLOCKED (a follow-up), RUNNING, or have ended as COMPLETED, FAILED, DEAD
-    (the retries are spent) or CANCELLED. Nothing makes the others yet; PAUSED will be reported
-    only, never stored.
+    (the retries are spent) or CANCELLED. PAUSED is how a PENDING task is reported while a pause
+    holds it, and is never stored. Nothing makes the others yet.
     """
 
     PENDING = "pending"

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 from collections.abc import Iterable
-from typing import TypeAlias
 
 SECOND = 1_000_000_000
-
-Turn: TypeAlias = tuple[float, int, str]
-"""(slots held by weight, turn, name): the order among groups that are owed the same."""
 
 
 class Share:
     """One group's account. Times are nanoseconds; what is scaled is times the common multiple.
 
     ``paid`` is the slot time it used, by its weight and scaled, with what was added so that
-    idling earns nothing; ``running`` holds, for each task type, when its running tasks started.
+    idling and being held earn nothing; ``turn`` is the same with that added only on coming to a
+    gate, where it orders the groups. ``running`` holds, for each task type, when its running tasks
+    started.
     """
 
     __slots__ = (
@@ -118,7 +116,6 @@ class Shares:
         insort(share.running.setdefault(task_type, []), now)
         share.held += 1
         self._running[share] = None
-        share.turn += self._scale // share.weight
 
     def end(self, share: Share, task_type: str, started: int, now: int, *, is_whole: bool) -> None:
         """A task gives its slot back; the time of one that ran to its end is learnt from."""
@@ -131,6 +128,7 @@ class Shares:
             del self._running[share]
         used = now - started
         share.paid += used * (self._scale // share.weight)
+        share.turn += used * (self._scale // share.weight)
         self._highest = max(self._highest, share.paid)
         if is_whole:
             self._learn(task_type, used)
@@ -147,8 +145,13 @@ class Shares:
 
     def value(self, share: Share, now: int) -> int:
         """What the group has used by its weight, each running task for at least its estimate."""
-        if not share.held:
-            return share.paid
+        return share.paid + self._charge(share, now) if share.held else share.paid
+
+    def turn(self, share: Share, now: int) -> int:
+        """The same among the groups at a gate, where being held there does not change the order."""
+        return share.turn + self._charge(share, now) if share.held else share.turn
+
+    def _charge(self, share: Share, now: int) -> int:
         charge = 0
         for task_type, starts in share.running.items():
             estimate = self._estimates.get(task_type, self._overall)
@@ -156,16 +159,11 @@ class Shares:
             charge += estimate * (len(starts) - longer)
             if longer:
                 charge += longer * now - sum(starts[:longer])
-        return share.paid + charge * (self._scale // share.weight)
+        return charge * (self._scale // share.weight)
 
     def used(self, share: Share) -> float:
         """The value of ended tasks in seconds of slot time by weight, for people."""
         return share.paid / self._scale / SECOND
-
-    @staticmethod
-    def order(share: Share) -> Turn:
-        """The order among groups with the same value: fewest held by weight, then by turns."""
-        return (share.held / share.weight, share.turn, share.name)
 
     @staticmethod
     def need(share: Share) -> tuple[float, str] | None:

@@ -352,8 +352,8 @@ class Oracle(Queue):
 
 
 def _merit(place: tuple[object, ...]) -> tuple[object, ...]:
-    """The part of a place that matters: of groups that have used and hold the same, any may go."""
-    return place[:3] if len(place) == 6 else place
+    """The part of a place that matters: of groups that have used the same, any may go."""
+    return place[:2] if len(place) == 6 else place
 
 
 def gates_are_open(yard: Mill, ready: Ready) -> bool:
