@@ -7,7 +7,7 @@ from typing import Any, Generic, final
 
 from typing_extensions import TypeVar, Unpack
 
-from taskmill.define.codec import Codec
+from taskmill.define.codec import Codec, MemoCodec
 from taskmill.define.task import DomainKey, Handler, Task, checked_key, checked_task_type
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_cap, checked_items
@@ -47,6 +47,11 @@ class Domain(Generic[D]):
         check_options(defaults, TaskOptions.__annotations__, f"domain {self.name!r}")
         self.state = by_type(state, f"domain {self.name!r}")
         self.codecs: Mapping[type[Task[D, Any]], Codec] = self._codecs(tasks)
+        self.memos: Mapping[type[Task[D, Any]], MemoCodec] = {
+            handler.task: MemoCodec(handler.task, handler.execute, handler.finalize)
+            for handler in self.handlers
+            if handler.finalize is not None
+        }
 
     def __repr__(self) -> str:
         return f"Domain({self.name!r}, {len(self.handlers)} handlers)"

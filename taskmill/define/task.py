@@ -55,6 +55,7 @@ class DomainKey:
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R", default=None)
+M = TypeVar("M")
 D_co = TypeVar("D_co", bound=DomainKey, covariant=True)
 T_co = TypeVar("T_co", bound="Task[Any, Any]", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
@@ -108,21 +109,58 @@ class Task(Generic[D, R]):
 
     @overload
     @classmethod
-    def handler(cls, execute: Callable[[Self, Context[D]], Awaitable[R]]) -> Handler[D]: ...
+    def handler(
+        cls,
+        execute: Callable[[Self, Context[D]], Awaitable[R]],
+        *,
+        on_cancel: Callable[[Self, Context[D]], Awaitable[None]] | None = None,
+    ) -> Handler[D]: ...
     @overload
     @classmethod
-    def handler(cls, execute: Callable[[Self, Context[D]], R]) -> Handler[D]: ...
+    def handler(
+        cls,
+        execute: Callable[[Self, Context[D]], Awaitable[M]],
+        *,
+        finalize: Callable[[Self, M, Context[D]], Awaitable[R]],
+        on_cancel: Callable[[Self, Context[D]], Awaitable[None]] | None = None,
+    ) -> Handler[D]: ...
+    @overload
     @classmethod
-    def handler(cls, execute: Callable[[Self, Context[D]], Any]) -> Handler[D]:
+    def handler(
+        cls,
+        execute: Callable[[Self, Context[D]], R],
+        *,
+        on_cancel: Callable[[Self, Context[D]], None] | None = None,
+    ) -> Handler[D]: ...
+    @overload
+    @classmethod
+    def handler(
+        cls,
+        execute: Callable[[Self, Context[D]], M],
+        *,
+        finalize: Callable[[Self, M, Context[D]], R],
+        on_cancel: Callable[[Self, Context[D]], None] | None = None,
+    ) -> Handler[D]: ...
+    @classmethod
+    def handler(
+        cls,
+        execute: Callable[[Self, Context[D]], Any],
+        *,
+        finalize: Callable[[Self, Any, Context[D]], Any] | None = None,
+        on_cancel: Callable[[Self, Context[D]], Any] | None = None,
+    ) -> Handler[D]:
         """Pair this type with the function that runs it; also a decorator.
 
-        A coroutine function runs in the event loop, a plain function in a thread.
+        Coroutine functions run in the event loop, plain ones in a thread; all of one handler are
+        of one kind. ``finalize`` runs once the function has returned and all its children have
+        ended; it gets what the function returned, and its own result is the task's. ``on_cancel``
+        runs when the task is cancelled or superseded after the function has started.
         """
         if cls is Task:
             raise ConfigurationError(
                 "Task.handler would be of no type: write the decorator of your own, @Send.handler"
             )
-        return Handler(task=cls, execute=execute)
+        return Handler(task=cls, execute=execute, finalize=finalize, on_cancel=on_cancel)
 
     @classmethod
     def task_projected(cls) -> tuple[type[D], type[Self], type[R]]:
@@ -145,14 +183,27 @@ class Handler(Generic[D]):
 
     task: type[Task[D, Any]]
     execute: Callable[[Any, Context[D]], Any]
+    finalize: Callable[[Any, Any, Context[D]], Any] | None = None
+    on_cancel: Callable[[Any, Context[D]], Any] | None = None
 
     def __attrs_post_init__(self) -> None:
-        _check_execute(self.execute, f"the handler of {self.task.task_type!r}")
+        of = f"of {self.task.task_type!r}"
+        _check_function(self.execute, f"the handler {of}", 2)
+        if self.finalize is not None:
+            _check_function(self.finalize, f"finalize {of}", 3)
+        if self.on_cancel is not None:
+            _check_function(self.on_cancel, f"on_cancel {of}", 2)
+        for function in (self.finalize, self.on_cancel):
+            if function is not None and _is_async(function) is not self.is_async:
+                raise ConfigurationError(
+                    f"{function!r} and {self.execute!r} {of} run in different places: make both "
+                    "async def, or both plain functions"
+                )
 
     @property
     def is_async(self) -> bool:
         """Whether it runs in the event loop rather than in a thread."""
-        return _is(inspect.iscoroutinefunction, self.execute)
+        return _is_async(self.execute)
 
 
 def checked_name(name: object, what: str, example: str) -> str:
@@ -249,22 +300,28 @@ def _check_default(default: object, what: str) -> None:
         )
 
 
-def _check_execute(execute: object, what: str) -> None:
-    if not callable(execute):
-        raise ConfigurationError(f"{what} must be a function of task and context, not {execute!r}")
-    if _is(inspect.isgeneratorfunction, execute) or _is(inspect.isasyncgenfunction, execute):
-        raise ConfigurationError(f"{what} yields; a handler returns its result once: {execute!r}")
+def _check_function(function: object, what: str, arguments: int) -> None:
+    takes = "the task and the context"
+    if arguments == 3:
+        takes = "the task, what the handler returned and the context"
+    if not callable(function):
+        raise ConfigurationError(f"{what} must be a function of {takes}, not {function!r}")
+    if _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function):
+        raise ConfigurationError(f"{what} yields; it returns its result once: {function!r}")
     try:
-        signature = inspect.signature(execute, follow_wrapped=False)
+        signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):
         return  # some built-in functions cannot say
     try:
-        signature.bind(None, None)
+        signature.bind(*[None] * arguments)
     except TypeError as error:
         raise ConfigurationError(
-            f"{what} is called with the task and the context, which {execute!r} does not take: "
-            f"{error}"
+            f"{what} is called with {takes}, which {function!r} does not take: {error}"
         ) from None
+
+
+def _is_async(function: object) -> bool:
+    return _is(inspect.iscoroutinefunction, function)
 
 
 def _is(kind: Callable[[Any], bool], function: Any) -> bool:

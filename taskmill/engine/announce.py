@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from taskmill.engine.registry import Registry
 from taskmill.model.changes import Settlement, StopCause
+from taskmill.model.effects import Move, Settled
 from taskmill.model.errors import PayloadError
 from taskmill.model.events import (
     AnyTaskEvent,
     Cancelled,
     Completed,
     DeadLettered,
+    DependencyFailed,
+    Expired,
     Failed,
     InterruptCause,
     Interrupted,
     Preempted,
+    Revived,
+    Superseded,
     TaskHeader,
+    Unblocked,
+    Waiting,
 )
 from taskmill.model.record import ErrorRecord, TaskRecord
 from taskmill.model.status import TaskStatus
-from taskmill.model.times import from_ms
-from taskmill.rules.settle import CANCELLED_RUNNING
+from taskmill.model.times import from_ms, to_ms
+
+log = logging.getLogger("taskmill.engine")
 
 Load = Callable[[], Any]
 
@@ -59,51 +68,108 @@ def end_of_run(
     record: TaskRecord,
     load: Load,
     settlement: Settlement,
-    status: TaskStatus,
+    settled: Settled,
     *,
     result: object,
     cause: StopCause | None,
-) -> AnyTaskEvent:
-    """What happened to a task whose run was settled and that is in ``status`` now.
+) -> AnyTaskEvent | None:
+    """What happened to a task whose run was settled; None where that is nothing yet.
 
     ``result`` is what its handler returned, ``cause`` why it was told to stop.
     """
     header = header_of(record)
-    match status:
-        case TaskStatus.COMPLETED:
-            started_at = record.started_at or record.created_at
-            duration = from_ms(settlement.now_ms) - started_at
-            return Completed(header=header, load=load, result=result, duration=duration)
-        case TaskStatus.CANCELLED:
-            return Cancelled(header=header, load=load, reason=CANCELLED_RUNNING)
-        case TaskStatus.DEAD:
-            return DeadLettered(header=header, load=load, error=_error_of(settlement))
-        case TaskStatus.PENDING if settlement.preempted:
-            return Preempted(header=header, load=load)
-        case TaskStatus.PENDING if settlement.error is None:
-            paused = cause is StopCause.PAUSED
-            why = InterruptCause.PAUSED if paused else InterruptCause.SHUTDOWN
-            return Interrupted(header=header, load=load, cause=why)
-        case TaskStatus.PENDING:
-            retry_at = from_ms(settlement.due_at_ms or settlement.now_ms)
-            return Failed(
-                header=header,
-                load=load,
-                error=_error_of(settlement),
-                will_retry=True,
-                retry_at=retry_at,
-            )
-        case _:
-            return Failed(header=header, load=load, error=_error_of(settlement), will_retry=False)
+    status = settled.status
+    if status is TaskStatus.COMPLETED:
+        started_at = record.started_at or record.created_at
+        duration = from_ms(settlement.now_ms) - started_at
+        return Completed(header=header, load=load, result=result, duration=duration)
+    if status is TaskStatus.PENDING:
+        return _back(header, load, settlement, settled, cause)
+    if status is TaskStatus.WAITING:
+        return Waiting(header=header, load=load)
+    reason = settlement.reason if settled.after is None else settled.after.reason
+    error = settlement.error
+    if error is None:
+        error = _error(reason, settlement.run, settlement.now_ms)
+    return _end(header, load, status, reason, error)
 
 
-def _error_of(settlement: Settlement) -> ErrorRecord:
+def _back(
+    header: TaskHeader,
+    load: Load,
+    settlement: Settlement,
+    settled: Settled,
+    cause: StopCause | None,
+) -> AnyTaskEvent | None:
+    """What happened to a task that is back in the queue."""
+    if settlement.status is not TaskStatus.PENDING:
+        return None  # it goes on, to its finalize or its on_cancel
+    if settlement.preempted:
+        return Preempted(header=header, load=load)
     if settlement.error is not None:
-        return settlement.error
-    return ErrorRecord(
-        type="",
-        message=settlement.reason or "",
-        traceback="",
-        run=settlement.run,
-        at=from_ms(settlement.now_ms),
-    )
+        retry_at = from_ms(settlement.due_at_ms or settlement.now_ms)
+        error = settlement.error
+        return Failed(header=header, load=load, error=error, will_retry=True, retry_at=retry_at)
+    if settled.after is not None and settled.after.ends_as is not None:
+        return None
+    why = InterruptCause.SNOOZED if cause is None else InterruptCause.SHUTDOWN
+    if cause is StopCause.PAUSED:
+        why = InterruptCause.PAUSED
+    return Interrupted(header=header, load=load, cause=why)
+
+
+def event_of(registry: Registry, move: Move) -> AnyTaskEvent | None:
+    """What happened to a task that a change has moved; None for what is no event."""
+    before, after = move.before, move.after
+    if after.status is before.status:
+        return None
+    header, load = header_of(after), load_of(registry, after)
+    if before.status.is_terminal:
+        return Revived(header=header, load=load)
+    if after.status is TaskStatus.PENDING:
+        return Unblocked(header=header, load=load) if after.ends_as is None else None
+    if after.status is TaskStatus.COMPLETED and after.finished_at is not None:
+        duration = after.finished_at - (after.started_at or after.created_at)
+        result = _result_of(registry, after)
+        return Completed(header=header, load=load, result=result, duration=duration)
+    now_ms = to_ms(after.finished_at or after.created_at)
+    error = after.last_error or _error(after.reason, after.run, now_ms)
+    return _end(header, load, after.status, after.reason, error)
+
+
+def _end(
+    header: TaskHeader,
+    load: Load,
+    status: TaskStatus | None,
+    reason: str | None,
+    error: ErrorRecord,
+) -> AnyTaskEvent | None:
+    match status:
+        case TaskStatus.CANCELLED:
+            return Cancelled(header=header, load=load, reason=reason)
+        case TaskStatus.SUPERSEDED:
+            return Superseded(header=header, load=load, reason=reason)
+        case TaskStatus.EXPIRED:
+            return Expired(header=header, load=load, reason=reason)
+        case TaskStatus.DEPENDENCY_FAILED:
+            return DependencyFailed(header=header, load=load, reason=reason)
+        case TaskStatus.DEAD:
+            return DeadLettered(header=header, load=load, error=error)
+        case TaskStatus.FAILED:
+            return Failed(header=header, load=load, error=error, will_retry=False)
+        case _:
+            return None
+
+
+def _result_of(registry: Registry, record: TaskRecord) -> object:
+    """The result of a task that completed; None where it does not fit its type any more."""
+    known = registry.find(record.type)
+    try:
+        return None if known is None else known.codec.decode_result(record.result)
+    except PayloadError as error:
+        log.warning("task %d: its result does not fit: %s", record.id, error)
+        return None
+
+
+def _error(reason: str | None, run: int, now_ms: int) -> ErrorRecord:
+    return ErrorRecord(type="", message=reason or "", traceback="", run=run, at=from_ms(now_ms))

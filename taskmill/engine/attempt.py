@@ -5,33 +5,44 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import traceback
 from collections.abc import Callable, Iterable, MutableMapping
 from datetime import datetime, timedelta
 from logging import Logger, LoggerAdapter
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 import attrs
+from tenacity import RetryCallState
 from typing_extensions import TypeVarTuple
 
 from taskmill.define.context import Context
 from taskmill.define.task import DomainKey, Task
 from taskmill.engine.clock import Clock
+from taskmill.engine.failures import MAX_MESSAGE, describe, own_doing, said, text_of
 from taskmill.engine.registry import Registration
 from taskmill.executors.base import Executor, Work
 from taskmill.model.changes import StopCause
-from taskmill.model.errors import PayloadError, PayloadTooLarge, Permanent, RetryAfter, Stopped
+from taskmill.model.errors import (
+    Cancel,
+    PayloadError,
+    PayloadTooLarge,
+    Permanent,
+    RetryAfter,
+    Snooze,
+    Stopped,
+)
 from taskmill.model.limits import MAX_LENGTH
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
-from taskmill.model.record import ErrorRecord, TaskRecord
+from taskmill.model.policies import Backoff, Wait
+from taskmill.model.record import TaskRecord
+from taskmill.model.resources import IoTotals
+from taskmill.model.stages import Stage
 from taskmill.rules.options import AttemptOptions, attempt_options
 from taskmill.rules.plan import Start
 from taskmill.rules.retry import is_retryable, retry_delay
-from taskmill.rules.settle import Halted, Raised, Result, Returned
+from taskmill.rules.settle import Halted, Raised, Result, Returned, Snoozed
 
 if TYPE_CHECKING:
     from taskmill.handle import DomainHandle
@@ -41,9 +52,9 @@ S = TypeVar("S")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-MAX_TRACEBACK = 16 * 1024
-MAX_MESSAGE = 4 * 1024
-_OURS = ("taskmill.engine.", "taskmill.executors.", "anyio.")
+_ENDINGS = (StopCause.CANCELLED, StopCause.SUPERSEDED, StopCause.FAILED)
+"""Causes that end the task, so that its ``on_cancel`` is owed."""
+_NOTHING = IoTotals()
 
 
 class Surroundings(Protocol):
@@ -86,8 +97,11 @@ class Attempt:
         self.has_ended = False
         self.runs_in: asyncio.Task[None] | None = None
         """Held here, as the event loop holds its tasks weakly."""
+        self.io = IoTotals()
+        """What this run moved, as far as its handler said so."""
         self._ended: anyio.Event | None = None
         self._scope = anyio.CancelScope()
+        self._undoing: anyio.CancelScope | None = None
 
     # --- how it runs ---
 
@@ -100,6 +114,17 @@ class Attempt:
             self.task = codec.decode(self.record.payload)
         except PayloadError as error:
             return self._for_good(error)
+        part = self.record.stage.part
+        if part is Stage.UNDO:
+            ended_by = StopCause.CANCELLED
+            return await self._undo(executor, Halted(ended_by))
+        result = await self._until_stopped(executor, jitter)
+        if isinstance(result, Halted) and result.cause in _ENDINGS:
+            return await self._undo(executor, result)
+        return result
+
+    async def _until_stopped(self, executor: Executor, jitter: Callable[[], float]) -> Result:
+        """Run the handler, or its finalize, to its end."""
         failure: BaseException | None = None
         try:
             with self._scope:
@@ -113,13 +138,37 @@ class Attempt:
         except BaseException as error:  # noqa: BLE001 - around the user's handler
             if self.cause is not None:
                 return self._halted(error, jitter)
-            return self._raised(_own_doing(error, failure), jitter)
+            return self._raised(own_doing(error, failure), jitter)
         finally:
             del failure  # it holds this frame, and this frame it
         return self._halted(None, jitter)
 
-    def _returned(self, jitter: Callable[[], float]) -> Result:
+    async def _undo(self, executor: Executor, halted: Halted) -> Halted:
+        """Run what is to run when a task is cancelled; an error in it is kept with the task."""
+        handler = self.registration.handler
+        if handler is None or handler.on_cancel is None:
+            return attrs.evolve(halted, is_undone=True)
+        error: BaseException | None = None
+        grace = self.options.cancel_grace
         try:
+            with anyio.CancelScope(shield=True) as self._undoing:
+                self._undoing.deadline = anyio.current_time() + grace.total_seconds()
+                await self._work(executor, handler.on_cancel, ())
+        except BaseException as raised:  # noqa: BLE001 - around the user's on_cancel
+            error = raised
+        if error is None and self._undoing is not None and self._undoing.cancelled_caught:
+            error = TimeoutError(f"on_cancel ran for longer than its cancel_grace of {grace}")
+        if error is None:
+            return attrs.evolve(halted, is_undone=True)
+        now = self._surroundings.clock.now()
+        kept = describe(error, run=self.record.run, at=now)
+        return attrs.evolve(halted, is_undone=True, error=kept)
+
+    def _returned(self, jitter: Callable[[], float]) -> Result:
+        memo = self.registration.memo
+        try:
+            if memo is not None and self.record.stage.part is Stage.EXECUTE:
+                return Returned(memo.encode(self.result), finalizes=True)
             return Returned(self.registration.codec.encode_result(self.result))
         except (PayloadError, PayloadTooLarge) as error:
             return self._for_good(error)
@@ -131,13 +180,23 @@ class Attempt:
         return self._for_good(error)
 
     async def _call(self, executor: Executor) -> object:
-        handler = self.registration.handler
+        handler, memo = self.registration.handler, self.registration.memo
         if handler is None:
             raise Permanent(f"{self.record.type!r} has no handler here")
+        if self.record.stage.part is not Stage.FINALIZE:
+            return await self._work(executor, handler.execute, ())
+        if handler.finalize is None or memo is None:
+            raise Permanent(f"the handler of {self.record.type!r} has no finalize any more")
+        returned = memo.decode(self.record.memo)
+        return await self._work(executor, handler.finalize, (returned,))
+
+    async def _work(
+        self, executor: Executor, function: Callable[..., Any], returned: tuple[object, ...]
+    ) -> object:
+        """Call one of the handler's functions where it runs."""
         work = Work(
-            execute=handler.execute,
-            task=self.task,
-            context=Context[Any](self),
+            call=function,
+            arguments=(self.task, *returned, Context[Any](self)),
             hold=self._surroundings.clock.hold,
         )
         result = await executor.run(work)
@@ -177,13 +236,18 @@ class Attempt:
             delay=None,
         )
 
-    def _raised(self, error: BaseException, jitter: Callable[[], float]) -> Raised:
+    def _raised(self, error: BaseException, jitter: Callable[[], float]) -> Result:
         """What came of an error; one that cannot be judged is not retried, and says why."""
+        if isinstance(error, Snooze):
+            return Snoozed(min(max(error.delay, timedelta(0)), MAX_LENGTH))
+        if isinstance(error, Cancel):
+            reason = said(lambda: error.reason, "the reason") or "cancelled by its handler"
+            return Halted(StopCause.CANCELLED, reason=reason[:MAX_MESSAGE])
         delay, note = None, ""
         try:
             delay = self._delay_after(error, jitter)
         except BaseException as unjudged:  # noqa: BLE001 - retry_on is the user's; nothing is awaited
-            note = f"Not retried, for judging this error raised {_text_of(unjudged)}"
+            note = f"Not retried, for judging this error raised {text_of(unjudged)}"
         now = self._surroundings.clock.now()
         kept = describe(error, run=self.record.run, at=now, note=note)
         return Raised(
@@ -200,14 +264,18 @@ class Attempt:
         if isinstance(error, RetryAfter):
             return min(max(error.delay, timedelta(0)), MAX_LENGTH)
         if is_retryable(policy, error):
-            return retry_delay(policy, self.record.attempt, jitter=jitter())
+            attempt = self.record.attempt
+            if isinstance(policy.backoff, Backoff):
+                return retry_delay(policy, attempt, jitter=jitter())
+            waits = _ask_strategy(policy.backoff, attempt, error)
+            return retry_delay(policy, attempt, jitter=jitter(), waits=waits)
         return None
 
     # --- how it is stopped ---
 
     def stop(self, cause: StopCause) -> None:
         """Tell the handler to stop: async ones at their next await, threads when they look."""
-        if self.cause is None or cause is StopCause.CANCELLED:
+        if self.cause is None or (cause in _ENDINGS and self.cause not in _ENDINGS):
             self.cause = cause
         self.start.is_stopping = True
         self._scope.cancel()
@@ -234,6 +302,13 @@ class Attempt:
         return attrs.evolve(self.record, effective_priority=self.start.effective)
 
     @property
+    def io_so_far(self) -> IoTotals | None:
+        """What all runs of the task moved; None where this one has nothing to add."""
+        if self.io == _NOTHING:
+            return None
+        return self.io if self.record.io is None else self.record.io + self.io
+
+    @property
     def fence(self) -> int:
         return self._surroundings.epoch << 32 | self.record.run
 
@@ -246,6 +321,8 @@ class Attempt:
 
     @property
     def is_stopping(self) -> bool:
+        if self._undoing is not None:
+            return self._undoing.cancel_called
         return self.cause is not None
 
     @property
@@ -257,8 +334,9 @@ class Attempt:
         )
 
     def check(self) -> None:
-        if self.cause is not None:
-            raise Stopped(f"task {self.record.id} is to stop: {self.cause.value}")
+        if self.is_stopping:
+            why = "its cancel_grace is over" if self.cause is None else self.cause.value
+            raise Stopped(f"task {self.record.id} is to stop: {why}")
 
     def state(self, of: type[S]) -> S:
         return self._surroundings.state(self.record.domain, of)
@@ -282,6 +360,16 @@ class Attempt:
             return await anyio.to_thread.run_sync(function, *args)
 
 
+def _ask_strategy(wait: Wait, attempt: int, error: BaseException) -> timedelta:
+    """What a wait strategy of tenacity says after this attempt."""
+    state = RetryCallState(retry_object=cast("Any", None), fn=None, args=(), kwargs={})
+    state.attempt_number = attempt
+    state.set_exception((type(error), error, error.__traceback__))
+    seconds: Any = wait(state)
+    delay = seconds if isinstance(seconds, timedelta) else timedelta(seconds=min(seconds, 1e9))
+    return min(max(delay, timedelta(0)), MAX_LENGTH)
+
+
 class _TaskLog(LoggerAdapter[Logger]):
     """Adds which task speaks to what the caller's ``extra`` says."""
 
@@ -289,82 +377,3 @@ class _TaskLog(LoggerAdapter[Logger]):
         self, msg: Any, kwargs: MutableMapping[str, Any]
     ) -> tuple[Any, MutableMapping[str, Any]]:
         return msg, {**kwargs, "extra": {**(kwargs.get("extra") or {}), **(self.extra or {})}}
-
-
-def _own_doing(error: BaseException, failure: BaseException | None) -> BaseException:
-    """``error`` as it is to be recorded; ``failure`` is what the handler itself raised.
-
-    What differs from it came up on leaving the attempt's scope: the handler left another open.
-    """
-    if error is not failure:
-        if isinstance(failure, Exception):
-            return failure
-        left_open = RuntimeError(
-            "the handler ended inside a cancel scope or task group that it had entered; "
-            "use `with` and `async with`, which leave it"
-        )
-        left_open.__cause__ = error if failure is None else failure
-        return left_open
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-        cancelled = RuntimeError(
-            "the asyncio task of the handler was cancelled, and not by the scheduler; "
-            "cancel what the handler started, or the taskmill task by its id"
-        )
-        cancelled.__cause__ = error
-        return cancelled
-    return error
-
-
-def describe(error: BaseException, *, run: int, at: datetime, note: str = "") -> ErrorRecord:
-    """What is kept of an exception: its class, message and the end of its traceback, bounded.
-
-    ``note`` is kept as the last line of the traceback. Nothing that the exception's own code does
-    comes out of here.
-    """
-    frames = _said(lambda: _frames_of(error), "the traceback")
-    return ErrorRecord(
-        type=_said(lambda: _name_of(type(error)), "the name"),
-        message=_said(lambda: str(error), "str()")[:MAX_MESSAGE],
-        traceback=f"{frames}{note}"[-MAX_TRACEBACK:],
-        run=run,
-        at=at,
-    )
-
-
-def _text_of(error: BaseException) -> str:
-    return f"{_NAME(type(error))}: {_said(lambda: str(error), 'str()')}"[:MAX_MESSAGE]
-
-
-def _said(what: Callable[[], str], called: str) -> str:
-    """A text that an exception makes, in UTF-8; it may be of any subclass of str, or raise."""
-    try:
-        return str.encode(what(), "utf-8", "backslashreplace").decode("utf-8")
-    except BaseException as broken:  # noqa: BLE001 - the user's __str__
-        return f"<{called} of this error raised {_NAME(type(broken))}>"
-
-
-def _name_of(kind: type[BaseException]) -> str:
-    return f"{_MODULE(kind)}.{_QUALNAME(kind)}".removeprefix("builtins.")
-
-
-# The attributes of classes as `type` has them, whatever a metaclass makes of them.
-_NAME: Callable[[type], str] = type.__dict__["__name__"].__get__
-_QUALNAME: Callable[[type], str] = type.__dict__["__qualname__"].__get__
-_MODULE: Callable[[type], str] = type.__dict__["__module__"].__get__
-
-
-def _frames_of(error: BaseException) -> str:
-    trace = _own_frames(error.__traceback__)
-    try:
-        return "".join(traceback.format_exception(type(error), error, trace, limit=-25))
-    except BaseException:  # noqa: BLE001 - its notes, or groups in groups in groups
-        return "".join(traceback.format_tb(trace, limit=-25))
-
-
-def _own_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first frame that is the handler's, not ours."""
-    at = trace
-    while at is not None and str(at.tb_frame.f_globals.get("__name__")).startswith(_OURS):
-        at = at.tb_next
-    return trace if at is None else at

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from taskmill.define.task import Task
-from taskmill.engine.announce import header_of, load_of
+from taskmill.engine.aftermath import Aftermath
 from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
@@ -24,34 +24,41 @@ from taskmill.engine.running import Running
 from taskmill.engine.writer import Writer
 from taskmill.model.changes import (
     CancelTask,
-    Effect,
-    Ended,
+    CancelWhere,
+    Change,
+    Delete,
     NewTask,
-    Placed,
-    Refused,
-    StopCause,
-    Stopping,
+    Reorder,
+    Revive,
+    ReviveWhere,
+    SetTags,
     Submit,
 )
+from taskmill.model.effects import Changed, Deleted, Effect, Fault, Placed, Refused
 from taskmill.model.errors import (
     ConfigurationError,
+    InvalidDependency,
     InvalidState,
     PayloadError,
     TaskCancelled,
+    TaskExpired,
     TaskFailed,
     TaskmillError,
+    TaskPruned,
     UnknownTaskError,
 )
-from taskmill.model.events import Cancelled, Enqueued, TaskHeader
+from taskmill.model.events import Enqueued, TaskHeader
 from taskmill.model.explanation import Explanation
-from taskmill.model.limits import check_id, check_timeout, checked_items
+from taskmill.model.limits import check_id, check_timeout, check_whole, checked_items
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import SubmitOutcome, Submitted
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.limits import Limits
-from taskmill.store.base import Selection, Store
+from taskmill.rules.options import checked_start
+from taskmill.store.base import Store
 
 _BREATH = 500
 """How many tasks of one call are prepared before others get their turn in the event loop."""
@@ -68,6 +75,7 @@ class Control:
         writer: Writer,
         dispatcher: Dispatcher,
         running: Running,
+        aftermath: Aftermath,
         hub: Hub,
         endings: Endings,
         clock: Clock,
@@ -81,6 +89,7 @@ class Control:
         self._writer = writer
         self._dispatcher = dispatcher
         self._running = running
+        self._aftermath = aftermath
         self._hub = hub
         self._endings = endings
         self._clock = clock
@@ -109,13 +118,14 @@ class Control:
             Submit(prepared), partial(self._submitted, tasks, prepared)
         )
         if isinstance(effect, Refused):
-            raise InvalidState(effect.reason)
+            raise refusal(effect)
         if not isinstance(effect, tuple):
             raise TypeError(f"a submit cannot have the effect {effect!r}")
         return [
             Submitted(
                 id=placed.id,
                 outcome=placed.outcome,
+                replaced=placed.replaced,
                 paused=self._limits.pauses.holds(new.domain, new.group),
             )
             for new, placed in zip(prepared, effect, strict=True)
@@ -149,44 +159,80 @@ class Control:
         if not isinstance(effect, tuple):
             return
         for task, new, placed in zip(tasks, prepared, effect, strict=True):
-            if placed.left is not None:
-                self._dispatcher.remove(placed.left)
             if placed.ready is not None:
                 self._dispatcher.add(placed.ready)
-            elif placed.outcome is SubmitOutcome.INSERTED and new.due_at_ms is not None:
+            elif placed.is_due and new.due_at_ms is not None:
                 self._dispatcher.due(new.due_at_ms)
-            if placed.outcome in (SubmitOutcome.INSERTED, SubmitOutcome.REQUEUED):
+            if placed.expires_at_ms is not None:
+                self._dispatcher.expires(placed.expires_at_ms)
+            if placed.outcome in _NEW:
                 self._hub.publish(partial(_enqueued, task, new, placed))
+            if placed.moves:
+                self._aftermath.follow(placed.moves)
 
-    # --- cancel ---
+    # --- change ---
 
     async def cancel(self, task: TaskId, *, domain: str | None, reason: str | None = None) -> bool:
-        """End a waiting task, or have a running one stop; False if it had ended already."""
+        """End a task with its subtree; False if it had ended already."""
         check_id(task, "cancel takes")
-        change = CancelTask(id=task, domain=domain, reason=reason, now_ms=to_ms(self._clock.now()))
-        effect = await self._writer.apply(change, self._cancelled)
-        if effect is None:
-            raise _unknown(task, domain)
-        return isinstance(effect, Ended | Stopping)
+        change = CancelTask(id=task, domain=domain, reason=reason, now_ms=self._now_ms())
+        return bool((await self._change(change, task, domain)).named)
 
-    def _cancelled(self, effect: Effect) -> None:
-        if isinstance(effect, Stopping):
-            self._running.stop(effect.id, StopCause.CANCELLED)
-        if not isinstance(effect, Ended):
-            return
-        record = effect.record
-        if effect.left is not None:
-            self._dispatcher.remove(effect.left)
-        elif effect.was_due_at_ms is not None:
-            is_retry = record.attempt > 0 and self._registry.is_handled(record.type)
-            self._dispatcher.no_longer_due(retry=is_retry)
-        load = load_of(self._registry, record)
-        self._hub.publish(
-            lambda: Cancelled(header=header_of(record), load=load, reason=effect.reason)
-        )
-        if effect.unblocked is not None:
-            self._running.unblocked(effect.unblocked)
-        self._endings.ended(record.id)
+    async def cancel_where(self, selection: Selection) -> list[TaskId]:
+        """End all active tasks that are meant, in one transaction; return which."""
+        change = CancelWhere(selection=selection, reason=None, now_ms=self._now_ms())
+        return list((await self._change(change)).named)
+
+    async def retry(self, task: TaskId, *, domain: str | None) -> None:
+        """Make a task that ended in failure pending again."""
+        check_id(task, "retry takes")
+        await self._change(Revive(id=task, domain=domain, now_ms=self._now_ms()), task, domain)
+
+    async def retry_where(self, selection: Selection) -> list[TaskId]:
+        """Revive all that are meant and can be; return which."""
+        change = ReviveWhere(selection=selection, now_ms=self._now_ms())
+        return list((await self._change(change)).named)
+
+    async def reprioritise(self, task: TaskId, priority: int, *, domain: str | None) -> None:
+        """Give an active task another priority."""
+        check_id(task, "reprioritise takes")
+        check_whole(priority, 0, 255, "priority")
+        change = Reorder(id=task, domain=domain, now_ms=self._now_ms(), priority=int(priority))
+        await self._change(change, task, domain)
+
+    async def reschedule(self, task: TaskId, run_at: datetime, *, domain: str | None) -> None:
+        """Give a task that waits to start another start time."""
+        check_id(task, "reschedule takes")
+        run_at_ms = checked_start(run_at)
+        change = Reorder(id=task, domain=domain, now_ms=self._now_ms(), run_at_ms=run_at_ms)
+        await self._change(change, task, domain)
+
+    async def set_tags(self, task: TaskId, tags: Mapping[str, str]) -> None:
+        """Replace the tags of a task."""
+        await self._change(SetTags(id=task, tags=tags), task, None)
+
+    async def delete(self, selection: Selection) -> int:
+        """Delete ended tasks that are meant and that nothing needs; return how many."""
+        change = Delete(selection=selection, keep=self._endings.awaited(), now_ms=self._now_ms())
+        effect = await self._writer.apply(change, _nothing)
+        return effect.count if isinstance(effect, Deleted) else 0
+
+    async def _change(
+        self, change: Change, task: TaskId | None = None, domain: str | None = None
+    ) -> Changed:
+        effect = await self._writer.apply(change, self._changed)
+        if isinstance(effect, Refused):
+            raise refusal(effect)
+        if isinstance(effect, Changed):
+            return effect
+        raise _unknown(task or TaskId(0), domain)
+
+    def _changed(self, effect: Effect) -> None:
+        if isinstance(effect, Changed):
+            self._aftermath.follow(effect.moves)
+
+    def _now_ms(self) -> int:
+        return to_ms(self._clock.now())
 
     # --- look up ---
 
@@ -262,8 +308,26 @@ class Control:
                     f"no domain here has task type {record.type!r} to read its result"
                 )
             return known.codec.decode_result(record.result)
-        raised = TaskCancelled if record.status is TaskStatus.CANCELLED else TaskFailed
+        raised = _RAISED.get(record.status, TaskFailed)
         raise raised(f"task {task} ({record.type}) ended as {record.status}: {record.reason}")
+
+
+_NEW = (SubmitOutcome.INSERTED, SubmitOutcome.REQUEUED, SubmitOutcome.SUPERSEDED)
+_RAISED = {TaskStatus.CANCELLED: TaskCancelled, TaskStatus.EXPIRED: TaskExpired}
+_FAULTS = {
+    Fault.STATE: InvalidState,
+    Fault.DEPENDENCY: InvalidDependency,
+    Fault.PRUNED: TaskPruned,
+}
+
+
+def refusal(refused: Refused) -> TaskmillError:
+    """What is raised for a change that a rule refused."""
+    return _FAULTS[refused.fault](refused.reason)
+
+
+def _nothing(_: Effect) -> None:
+    """Nothing in memory follows from it."""
 
 
 def _enqueued(task: Task[Any, Any], new: NewTask, placed: Placed) -> Enqueued[Any]:

@@ -12,18 +12,8 @@ from taskmill.engine.clock import Alarm, Clock
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.ready import ReadyQueue
 from taskmill.engine.writer import Receive
-from taskmill.model.changes import (
-    Change,
-    Claim,
-    Effect,
-    Opening,
-    Promote,
-    Promoted,
-    Ready,
-    Refill,
-    Refilled,
-    StopCause,
-)
+from taskmill.model.changes import Change, Claim, Expire, Promote, Ready, Refill, StopCause
+from taskmill.model.effects import Effect, Move, Opening, Promoted, Refilled, Swept
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
@@ -36,6 +26,9 @@ from taskmill.rules.ratelimit import Bucket
 
 PROMOTE = 1000
 """How many due tasks are made ready in one batch."""
+
+EXPIRE = 500
+"""How many tasks that did not start in time end in one batch."""
 
 _MICROSECOND_NS = 1000
 """What a float of seconds may be off by."""
@@ -61,6 +54,7 @@ class Dispatcher:
         stop: Callable[[TaskId, StopCause], None],
         wake: Callable[[], None],
         is_handled: Callable[[str], bool],
+        follow: Callable[[Iterable[Move]], None],
     ) -> None:
         self.queue = ReadyQueue(limits)
         self.starts: dict[TaskId, Start] = {}
@@ -72,10 +66,13 @@ class Dispatcher:
         self._stop = stop
         self._wake = wake
         self._is_handled = is_handled
+        self._follow = follow
         self._claiming: dict[TaskId, Ready] = {}
         self._retries = 0
         self._next_due: datetime | None = None
         self._is_promoting = False
+        self._next_expiry: int | None = None
+        self._is_expiring = False
         self._is_stopped = False
         self._clocks: tuple[int, int] | None = None
         self._emptied = anyio.Event()
@@ -89,6 +86,7 @@ class Dispatcher:
         self.queue.load(opening.levels)
         self._retries = self._handled(opening.retries)
         self._due_is(opening.next_due_ms)
+        self._next_expiry = opening.next_expiry_ms
 
     # --- what the store said ---
 
@@ -112,7 +110,13 @@ class Dispatcher:
         at = from_ms(at_ms)
         if self._next_due is None or at < self._next_due:
             self._next_due = at
-            self.alarm.set(at.timestamp())
+            self._set_alarms()
+
+    def expires(self, at_ms: int) -> None:
+        """A task ends at ``at_ms`` if it has not started by then."""
+        if self._next_expiry is None or at_ms < self._next_expiry:
+            self._next_expiry = at_ms
+            self._set_alarms()
 
     def no_longer_due(self, *, retry: bool) -> None:
         """A task that waited for its time was cancelled."""
@@ -122,6 +126,8 @@ class Dispatcher:
         """A handler has stopped: its slot is free. ``is_whole``: it was not told to stop."""
         del self.starts[start.ready.id]
         self._limits.all.leave()
+        if start.lane.stage.is_alone:
+            self._limits.all.is_taken_alone = False
         self.queue.release(start, self.now_ns(), is_whole=is_whole)
         if not self.starts:
             self._emptied.set()
@@ -173,14 +179,20 @@ class Dispatcher:
             for start in plan(self.queue, self._limits.all, now_ns):
                 self.starts[start.ready.id] = start
                 self._claiming[start.ready.id] = start.ready
-                yield Claim(start.ready.id, now_ms), partial(self._claimed, start)
-            self._preempt(now_ns)
+                claim = Claim(start.ready.id, now_ms, start.lane.kind.has_undo)
+                yield claim, partial(self._claimed, start)
+            if not self._limits.all.is_taken_alone:
+                self._preempt(now_ns)
         for refill in self.queue.refills():
             yield refill, partial(self._refilled, refill)
         due = self._next_due
         if due is not None and to_ms(due) <= now_ms and not self._is_promoting:
             self._is_promoting = True
             yield Promote(now_ms=now_ms, limit=PROMOTE), self._promoted
+        expiry = self._next_expiry
+        if expiry is not None and expiry <= now_ms and not self._is_expiring:
+            self._is_expiring = True
+            yield Expire(now_ms=now_ms, limit=EXPIRE), self._expired
         self._set_alarms()
 
     def _preempt(self, now_ns: int) -> None:
@@ -223,6 +235,13 @@ class Dispatcher:
             self._due_is(effect.next_due_ms)
         self._wake()
 
+    def _expired(self, effect: Effect | StoreError) -> None:
+        self._is_expiring = False
+        if isinstance(effect, Swept):
+            self._next_expiry = effect.next_ms
+            self._follow(effect.moves)
+        self._wake()
+
     def _handled(self, retries: Mapping[str, int]) -> int:
         """How many of the tasks in backoff have a handler here."""
         return sum(count for kind, count in retries.items() if self._is_handled(kind))
@@ -250,7 +269,9 @@ class Dispatcher:
     def _set_alarms(self) -> None:
         """Be woken when the next task is due, the next token comes, or a reading is old."""
         due = None if self._is_promoting else self._next_due
-        self.alarm.set(None if due is None else due.timestamp())
+        expiry = None if self._is_expiring else from_ms(self._next_expiry)
+        moments = [at.timestamp() for at in (due, expiry) if at is not None]
+        self.alarm.set(min(moments, default=None))
         times = [self.queue.next_token()]
         if any(self.queue.holds_at(gate) for gate in self._limits.pressure_gates):
             times.append(self._gauges.next_read)

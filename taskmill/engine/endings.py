@@ -36,6 +36,10 @@ class Endings:
         for event in self._waiting.pop(task, ()):
             event.set()
 
+    def awaited(self) -> frozenset[TaskId]:
+        """The tasks that somebody waits for."""
+        return frozenset(self._waiting)
+
     def close(self) -> None:
         """Wake everybody: the scheduler has shut down."""
         self.is_closed = True

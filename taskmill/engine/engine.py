@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import current_token
 
 from taskmill.define.task import DomainKey, Task
+from taskmill.engine.aftermath import Aftermath
 from taskmill.engine.announce import header_of
 from taskmill.engine.attempt import Attempt
 from taskmill.engine.clock import Clock
@@ -28,6 +29,7 @@ from taskmill.engine.running import Running
 from taskmill.engine.steering import Steering
 from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
+from taskmill.model.effects import Move
 from taskmill.model.events import Progress
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
@@ -88,6 +90,14 @@ class Engine:
             stop=self._running.stop,
             wake=self._wake,
             is_handled=registry.is_handled,
+            follow=self._follow,
+        )
+        self._aftermath = Aftermath(
+            registry=registry,
+            dispatcher=self.dispatcher,
+            hub=hub,
+            endings=self._endings,
+            stop=self._running.stop,
         )
         self._writer = Writer(
             store=store, clock=clock, source=self.dispatcher, on_idle=self._is_quiet
@@ -98,6 +108,7 @@ class Engine:
             writer=self._writer,
             dispatcher=self.dispatcher,
             running=self._running,
+            aftermath=self._aftermath,
             hub=hub,
             endings=self._endings,
             clock=clock,
@@ -189,6 +200,7 @@ class Engine:
             handlers=handlers,
             writer=self._writer,
             dispatcher=self.dispatcher,
+            aftermath=self._aftermath,
             surroundings=self,
         )
 
@@ -240,6 +252,9 @@ class Engine:
         if self._quiet is not None:
             self._quiet.set()
             self._quiet = None
+
+    def _follow(self, moves: Iterable[Move]) -> None:
+        self._aftermath.follow(moves)
 
     def _wake(self) -> None:
         self._writer.wake()

@@ -10,8 +10,8 @@ from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_id, check_text, checked_items
 from taskmill.model.options import TaskFilter
 from taskmill.model.record import TaskId
+from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TaskStatus
-from taskmill.store.base import Selection
 
 
 def selection(where: TaskFilter, *, domain: str | None) -> Selection:

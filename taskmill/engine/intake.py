@@ -8,7 +8,9 @@ from typing import Any
 from taskmill.define.task import Task
 from taskmill.engine.registry import Registration, Registry
 from taskmill.model.changes import NewTask
-from taskmill.model.options import SubmitOptions
+from taskmill.model.choices import OnDependencyFailure
+from taskmill.model.options import SubmitOptions, ids_of
+from taskmill.model.record import TaskId
 from taskmill.model.times import to_ms
 from taskmill.rules.dedup import identity
 from taskmill.rules.options import Placement, placement
@@ -27,6 +29,10 @@ class Intake:
     ) -> None:
         self._at_least = at_least
         self._registry = registry
+        self._depends_on: tuple[TaskId, ...] = ()
+        if "depends_on" in call:
+            self._depends_on = ids_of(call["depends_on"], "depends_on")
+            call = {**call, "depends_on": self._depends_on}
         self._call = call
         self._now = now
         self._shared: dict[type[Task[Any, Any]], Placement] = {}
@@ -55,6 +61,17 @@ class Intake:
             parent=self._call.get("parent"),
             inherits_tags=placed.inherits_tags,
             requeue=placed.requeue,
+            on_duplicate=placed.on_duplicate,
+            unique_for_ms=placed.unique_for_ms,
+            expires_at_ms=placed.expires_at_ms,
+            ttl_ms=placed.ttl_ms,
+            has_ttl=placed.has_ttl,
+            fail_fast=placed.fail_fast,
+            max_interruptions=placed.max_interruptions,
+            depends_on=self._depends_on,
+            on_dependency_failure=self._call.get(
+                "on_dependency_failure", OnDependencyFailure.CANCEL
+            ),
         )
 
     def _priority(self, known: Registration, placed: Placement) -> int:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from taskmill.engine.lanes import START, WINDOW, LaneQueue, Level, Position
 from taskmill.engine.pools import Pool
 from taskmill.engine.timers import Timers
-from taskmill.model.changes import LevelCount, Ready, Refill
+from taskmill.model.changes import Ready, Refill
+from taskmill.model.effects import LevelCount
 from taskmill.model.record import TaskId
 from taskmill.rules.gates import Gate
 from taskmill.rules.limits import Lane, Limits
@@ -29,7 +30,7 @@ class ReadyQueue:
         self._limits = limits
         self._shares = limits.shares
         self._everyone = Share("", 1, 0)
-        self._lanes: dict[tuple[str, str | None, int], LaneQueue] = {}
+        self._lanes: dict[tuple[str, str | None, int, int], LaneQueue] = {}
         self._open = Pool(self._shares)
         self._parked: dict[Gate, Pool] = {}
         self._short: dict[tuple[LaneQueue, int], None] = {}
@@ -49,7 +50,7 @@ class ReadyQueue:
     def load(self, levels: Sequence[LevelCount]) -> None:
         """Start from the counts of a store that was just opened; the windows fill by refills."""
         for counted in levels:
-            queue = self._queue(counted.type, counted.group, counted.priority)
+            queue = self._queue(counted.type, counted.group, counted.priority, counted.stage)
             queue.levels[counted.priority] = Level(count=counted.count, tail=START)
             self._count(queue, counted.count)
             self._note(queue, counted.priority)
@@ -64,7 +65,7 @@ class ReadyQueue:
 
     def add(self, ready: Ready) -> None:
         """A task became ready."""
-        queue = self._queue(ready.type, ready.group, ready.priority)
+        queue = self._queue(ready.type, ready.group, ready.priority, ready.stage)
         level = queue.levels.get(ready.priority)
         if level is None:
             level = queue.levels[ready.priority] = Level()
@@ -77,7 +78,7 @@ class ReadyQueue:
 
     def remove(self, ready: Ready) -> None:
         """A ready task was cancelled or changed."""
-        queue = self._queue(ready.type, ready.group, ready.priority)
+        queue = self._queue(ready.type, ready.group, ready.priority, ready.stage)
         level = queue.levels[ready.priority]
         self._count(queue, -1)
         if level.remove((ready.ready_at_ms, ready.id)):
@@ -98,11 +99,12 @@ class ReadyQueue:
                 priority=priority,
                 after=level.tail,
                 limit=WINDOW,
+                stage=int(queue.lane.stage),
             )
 
     def refilled(self, refill: Refill, positions: Sequence[Position]) -> None:
         """The store answered a refill."""
-        queue = self._queue(refill.type, refill.group, refill.priority)
+        queue = self._queue(refill.type, refill.group, refill.priority, refill.stage)
         level = queue.levels[refill.priority]
         level.refill(refill.after, positions, refill.limit)
         self._rekey(queue)
@@ -110,7 +112,7 @@ class ReadyQueue:
 
     def not_refilled(self, refill: Refill) -> None:
         """The store could not answer a refill; it will be asked again."""
-        queue = self._queue(refill.type, refill.group, refill.priority)
+        queue = self._queue(refill.type, refill.group, refill.priority, refill.stage)
         queue.levels[refill.priority].refilling = False
         self._note(queue, refill.priority)
 
@@ -141,7 +143,7 @@ class ReadyQueue:
         del level.window[0]
         level.count -= 1
         self._count(queue, -1)
-        ready = Ready(lane.kind.type, lane.group, base, ready_at_ms, TaskId(task))
+        ready = Ready(lane.kind.type, lane.group, base, ready_at_ms, TaskId(task), int(lane.stage))
         start = Start(lane=lane, ready=ready, effective=effective, at_ns=now_ns)
         if self._shares.is_fair:
             self.charge(start, queue.share)
@@ -270,9 +272,11 @@ class ReadyQueue:
             return self.count
         return sum(n for place, n in self._startable.items() if not pauses.holds(*place))
 
-    def find(self, task_type: str, group: str | None, priority: int) -> LaneQueue | None:
-        """The lane of this type, group and base priority, if it holds tasks."""
-        return self._lanes.get((task_type, group, self._limits.band(priority)))
+    def find(
+        self, task_type: str, group: str | None, priority: int, stage: int = 0
+    ) -> LaneQueue | None:
+        """The lane of this type, group, base priority and stage, if it holds tasks."""
+        return self._lanes.get((task_type, group, self._limits.band(priority), stage))
 
     def waiting(self) -> Iterable[LaneQueue]:
         """Every lane that holds tasks."""
@@ -280,11 +284,11 @@ class ReadyQueue:
 
     # --- inside ---
 
-    def _queue(self, task_type: str, group: str | None, priority: int) -> LaneQueue:
-        key = (task_type, group, self._limits.band(priority))
+    def _queue(self, task_type: str, group: str | None, priority: int, stage: int) -> LaneQueue:
+        key = (task_type, group, self._limits.band(priority), stage)
         queue = self._lanes.get(key)
         if queue is None:
-            lane = self._limits.lane(task_type, group, priority)
+            lane = self._limits.lane(task_type, group, priority, stage)
             queue = self._lanes[key] = LaneQueue(lane, self._share(group))
             queue.share.lanes += 1
             if lane.is_urgent:
@@ -407,7 +411,8 @@ class ReadyQueue:
             if not queue.levels:
                 self._leave(queue)
                 lane = queue.lane
-                del self._lanes[lane.kind.type, lane.group, self._limits.band(priority)]
+                band = self._limits.band(priority)
+                del self._lanes[lane.kind.type, lane.group, band, int(lane.stage)]
                 self._urgent.pop(queue, None)
 
     def _leave(self, queue: LaneQueue) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from taskmill.define.codec import Codec
+from taskmill.define.codec import Codec, MemoCodec
 from taskmill.define.domain import Domain, another_class, by_type, check_state
 from taskmill.define.task import DomainKey, Handler, Task, checked_key, checked_task_type
 from taskmill.model.errors import ConfigurationError, MissingStateError, UnknownDomainError
@@ -32,6 +32,8 @@ class Registration:
     defaults: TypeDefaults
     handler: Handler[Any] | None
     """None for a type that is only submitted here."""
+    memo: MemoCodec | None
+    """For what its handler returns, where that has a ``finalize``."""
 
     @property
     def executor(self) -> str:
@@ -71,6 +73,7 @@ class Registry:
                 codec=codec,
                 defaults=type_defaults(task.task_options, domain.defaults, defaults),
                 handler=handlers.get(task),
+                memo=domain.memos.get(task),
             )
 
     def find(self, task_type: str) -> Registration | None:
@@ -184,6 +187,7 @@ class Registry:
                 executor=known.executor,
                 io=known.task.task_options.get("io"),
                 is_handled=known.handler is not None,
+                has_undo=known.handler is not None and known.handler.on_cancel is not None,
             )
             for name, known in self._types.items()
         }

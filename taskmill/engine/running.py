@@ -12,6 +12,7 @@ from random import Random
 import anyio
 from anyio.abc import TaskGroup
 
+from taskmill.engine.aftermath import Aftermath
 from taskmill.engine.announce import end_of_run, header_of, load_of
 from taskmill.engine.attempt import Attempt, Surroundings
 from taskmill.engine.clock import Clock
@@ -21,15 +22,16 @@ from taskmill.engine.hub import Hub
 from taskmill.engine.registry import Registry
 from taskmill.engine.writer import Writer
 from taskmill.executors.base import Executor
-from taskmill.model.changes import Effect, Ready, Settled, Settlement, StopCause
+from taskmill.model.changes import Ready, Settlement, StopCause
+from taskmill.model.effects import Effect, Move, Settled
 from taskmill.model.errors import StoreError
-from taskmill.model.events import Dispatched, StopOverdue, Unblocked
+from taskmill.model.events import Dispatched, StopOverdue
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.limits import Limits
 from taskmill.rules.plan import Start
-from taskmill.rules.settle import Halted, Raised, settle
+from taskmill.rules.settle import Halted, Raised, Result, settle
 
 log = logging.getLogger("taskmill.running")
 
@@ -64,12 +66,14 @@ class Running:
         handlers: TaskGroup,
         writer: Writer,
         dispatcher: Dispatcher,
+        aftermath: Aftermath,
         surroundings: Surroundings,
     ) -> None:
         """Meet the parts that exist only while the scheduler is open."""
         self._handlers = handlers
         self._writer = writer
         self._dispatcher = dispatcher
+        self._aftermath = aftermath
         self._surroundings = surroundings
 
     def records(self) -> list[TaskRecord]:
@@ -86,7 +90,7 @@ class Running:
         too_late = self._cause_to_stop(record)
         if too_late is not None:
             attempt.stop(too_late)
-            self._finish(attempt, settle(record, Halted(too_late), now_ms=self._now_ms()))
+            self._finish(attempt, Halted(too_late))
             return
         start.can_be_preempted = (
             attempt.options.preemptible and record.preemptions < self._limits.max_preemptions
@@ -155,14 +159,14 @@ class Running:
             result = await attempt.run(executor, self._rng.random)
         except BaseException as error:  # noqa: BLE001 - the last resort: nothing may pass
             result = attempt.broken(error)
-        self._finish(attempt, settle(attempt.record, result, now_ms=self._now_ms()))
+        self._finish(attempt, result)
 
     def _ran(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
         """A handler's task is done; one that was cancelled before it began is settled here."""
         attempt.runs_in = None
         if not attempt.has_ended:
             result = attempt.broken(asyncio.CancelledError("cancelled before it began"))
-            self._finish(attempt, settle(attempt.record, result, now_ms=self._now_ms()))
+            self._finish(attempt, result)
         failure = None if task.cancelled() else task.exception()
         if failure is not None:  # a fault of ours, none of the handler's
             self._handlers.start_soon(_raise, failure)
@@ -197,8 +201,9 @@ class Running:
         load = load_of(self._registry, record)
         self._hub.publish(lambda: StopOverdue(header=header_of(record), load=load, grace=grace))
 
-    def _finish(self, attempt: Attempt, settlement: Settlement) -> None:
+    def _finish(self, attempt: Attempt, result: Result) -> None:
         """The handler has stopped: have the outcome written and give the slot back."""
+        settlement = settle(attempt.record, result, now_ms=self._now_ms(), io=attempt.io_so_far)
         attempt.end()
         del self._attempts[attempt.record.id]
         self._writer.send(settlement, partial(self._settled, attempt, settlement))
@@ -212,49 +217,39 @@ class Running:
         if isinstance(effect, StoreError):
             self._unstorable(attempt, settlement, effect)
         elif isinstance(effect, Settled) and effect.status is not None:
-            self._requeue(attempt.record, settlement, effect.status)
-            self._announce(attempt, settlement, effect.status)
-            if effect.unblocked is not None:
-                self.unblocked(effect.unblocked)
+            self._requeue(attempt.record, settlement, effect)
+            self._announce(attempt, settlement, effect)
             if effect.status.is_terminal:
                 self._endings.ended(settlement.id)
+            if effect.moves:
+                self._aftermath.follow(effect.moves)
 
-    def _requeue(self, record: TaskRecord, settlement: Settlement, status: TaskStatus) -> None:
-        if status is not TaskStatus.PENDING:
-            return
-        if settlement.due_at_ms is not None:
-            self._dispatcher.due(settlement.due_at_ms, retry=True)
-        else:
-            place = Ready(
-                record.type, record.group, record.priority, to_ms(record.ready_at), record.id
-            )
+    def _requeue(self, record: TaskRecord, settlement: Settlement, settled: Settled) -> None:
+        if settled.after is not None:
+            self._aftermath.requeue(Move(record, settled.after))
+        elif settlement.due_at_ms is not None:
+            self._dispatcher.due(settlement.due_at_ms, retry=settlement.attempt > 0)
+        elif settled.status is TaskStatus.PENDING:
+            at = to_ms(record.ready_at)
+            stage = int(record.stage)
+            place = Ready(record.type, record.group, record.priority, at, record.id, stage)
             self._dispatcher.add(place)
 
-    def unblocked(self, record: TaskRecord) -> None:
-        """A follow-up has taken the place of the task it waited for."""
-        if record.due_at is not None:
-            self._dispatcher.due(to_ms(record.due_at))
-        else:
-            place = Ready(
-                record.type, record.group, record.priority, to_ms(record.ready_at), record.id
-            )
-            self._dispatcher.add(place)
-        load = load_of(self._registry, record)
-        self._hub.publish(lambda: Unblocked(header=header_of(record), load=load))
-
-    def _announce(self, attempt: Attempt, settlement: Settlement, status: TaskStatus) -> None:
+    def _announce(self, attempt: Attempt, settlement: Settlement, settled: Settled) -> None:
         """Publish what came of a run; one taken back before it began was none to subscribers."""
-        if status is TaskStatus.PENDING and not attempt.has_begun:
+        if not self._hub.is_heard:
+            return
+        if settled.status is TaskStatus.PENDING and not attempt.has_begun:
             return
         record = attempt.record
         load: Callable[[], object] = (
             load_of(self._registry, record) if attempt.task is None else lambda: attempt.task
         )
-        self._hub.publish(
-            lambda: end_of_run(
-                attempt.seen, load, settlement, status, result=attempt.result, cause=attempt.cause
-            )
+        event = end_of_run(
+            attempt.seen, load, settlement, settled, result=attempt.result, cause=attempt.cause
         )
+        if event is not None:
+            self._hub.publish(lambda: event)
 
     def _unstorable(self, attempt: Attempt, settlement: Settlement, error: StoreError) -> None:
         """The database refused this one settlement: the task fails, and says why."""

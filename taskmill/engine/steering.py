@@ -9,7 +9,8 @@ from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.hub import Hub
 from taskmill.engine.running import Running
 from taskmill.engine.writer import Writer
-from taskmill.model.changes import Effect, Pause, Resume, StopCause
+from taskmill.model.changes import Pause, Resume, StopCause
+from taskmill.model.effects import Effect
 from taskmill.model.errors import ConfigurationError, StoreError
 from taskmill.model.events import GroupChanged, Paused, Resumed
 from taskmill.model.limits import check_cap

@@ -11,16 +11,8 @@ import anyio
 import attrs
 
 from taskmill.engine.clock import Clock
-from taskmill.model.changes import (
-    CancelTask,
-    Change,
-    Claim,
-    Effect,
-    Promote,
-    Refill,
-    Settlement,
-    Submit,
-)
+from taskmill.model.changes import Change, Claim, Expire, Promote, Prune, Refill, Settlement
+from taskmill.model.effects import Effect
 from taskmill.model.errors import InvalidState, StoreError
 from taskmill.store.base import Store
 
@@ -28,6 +20,12 @@ log = logging.getLogger("taskmill.writer")
 
 Receive: TypeAlias = Callable[[Effect | StoreError], None]
 """Gets what came of a change, right after its commit."""
+
+_OURS = (Claim, Settlement, Promote, Refill, Expire, Prune)
+"""Changes that nobody outside the engine waits for."""
+
+_AGAIN = (Claim, Promote, Refill, Expire)
+"""Changes that are proposed again where the database refused them."""
 
 BATCH = 1000
 _FIRST_PAUSE = 0.25
@@ -129,7 +127,7 @@ class Writer:
             self._has_ended = True
             unknown = StoreError("the scheduler failed; whether this was written is not known")
             for change, receive in (*self._in_hand, *self._waiting):
-                if isinstance(change, Submit | CancelTask):
+                if not isinstance(change, _OURS):
                     receive(unknown)
             self._in_hand = []
             self._waiting.clear()
@@ -168,7 +166,9 @@ class Writer:
         refused = None
         for (change, receive), effect in zip(batch, effects, strict=True):
             receive(effect)
-            if isinstance(effect, StoreError) and isinstance(change, Claim | Promote | Refill):
+            if isinstance(effect, StoreError) and isinstance(
+                change, Claim | Promote | Refill | Expire
+            ):
                 refused = effect
         if refused is not None:
             await self._back_off(refused)

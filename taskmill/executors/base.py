@@ -13,9 +13,9 @@ import attrs
 class Work:
     """One call of a handler."""
 
-    execute: Callable[[Any, Any], Any]
-    task: object
-    context: object
+    call: Callable[..., Any]
+    arguments: tuple[object, ...]
+    """The task and the context; for a ``finalize``, what the handler returned between them."""
     hold: Callable[[], AbstractContextManager[object]]
     """To be entered while the call is outside the event loop."""
 

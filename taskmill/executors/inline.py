@@ -15,5 +15,5 @@ class InlineExecutor:
 
     async def run(self, work: Work) -> object:
         """Await the handler."""
-        result: object = await work.execute(work.task, work.context)
+        result: object = await work.call(*work.arguments)
         return result

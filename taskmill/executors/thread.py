@@ -44,6 +44,6 @@ class ThreadExecutor:
 def _call(work: Work) -> tuple[object, BaseException | None]:
     """What the handler returns or raises, as a value: a future does not carry every exception."""
     try:
-        return work.execute(work.task, work.context), None
+        return work.call(*work.arguments), None
     except BaseException as error:  # noqa: BLE001 - raised again in the event loop
         return None, error

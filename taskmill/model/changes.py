@@ -1,7 +1,8 @@
-"""What the engine asks the store to change, and what came of it.
+"""What the engine asks the store to change.
 
 A change is one step of a batch: the store applies a batch in order, in one transaction, and
-answers each change with its effect. Times are integer milliseconds, UTC, as in rows.
+answers each change with its effect (`model.effects`). Times are integer milliseconds, UTC, as in
+rows.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import NamedTuple, TypeAlias
 
 import attrs
 
-from taskmill.model.outcomes import SubmitOutcome
-from taskmill.model.pauses import PauseRecord, PauseScope
-from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
+from taskmill.model.choices import OnDependencyFailure, OnDuplicate
+from taskmill.model.pauses import PauseScope
+from taskmill.model.record import ErrorRecord, TaskId
+from taskmill.model.resources import IoTotals
+from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 
 
@@ -22,6 +25,9 @@ class StopCause(enum.Enum):
     """Why a running handler is told to stop."""
 
     CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+    """A child failed, and it with it."""
     TIMEOUT = "timeout"
     SHUTDOWN = "shutdown"
     PAUSED = "paused"
@@ -36,6 +42,7 @@ class Ready(NamedTuple):
     priority: int
     ready_at_ms: int
     id: TaskId
+    stage: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +70,19 @@ class NewTask:
     """Whether the parent's tags are taken over where these set none."""
     requeue: bool
     """Whether a follow-up is wanted where the task that stands for the work is running."""
+    on_duplicate: OnDuplicate = OnDuplicate.KEEP
+    unique_for_ms: int | None = None
+    expires_at_ms: int | None = None
+    ttl_ms: int | None = None
+    """The time to live, where it begins with the first attempt."""
+    has_ttl: bool = True
+    """Whether it has a time to live of its own, or none on purpose; otherwise its parent's."""
+    fail_fast: bool = True
+    max_interruptions: int = 5
+    depends_on: tuple[TaskId, ...] = ()
+    on_dependency_failure: OnDependencyFailure = OnDependencyFailure.CANCEL
+    schedule: str | None = None
+    scheduled_for_ms: int | None = None
 
 
 # --- changes -------------------------------------------------------------------------------------
@@ -81,6 +101,8 @@ class Claim:
 
     id: TaskId
     now_ms: int
+    has_undo: bool = False
+    """Whether its handler has an ``on_cancel``."""
 
 
 @attrs.frozen(kw_only=True)
@@ -100,18 +122,109 @@ class Settlement:
     reason: str | None = None
     error: ErrorRecord | None = None
     preempted: bool = False
+    finalizes: bool = False
+    """Whether the handler has returned ``result`` as what its ``finalize`` gets."""
+    is_undone: bool = False
+    """Whether its ``on_cancel`` has run, or is not owed."""
+    io: IoTotals | None = None
+    """What all its runs moved so far; None leaves what is on record."""
+    has_tags: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class CancelTask:
-    """End a waiting task, or put on record that a running one is to stop.
+    """End a task and its subtree: what waits at once, what runs is to stop, and that on record.
 
-    Effect: `Ended`, `Stopping`, `Unchanged`, or None for an id unknown in ``domain``.
+    Effect: `Changed`, or None for an id unknown in ``domain``.
     """
 
     id: TaskId
     domain: str | None
     reason: str | None
+    now_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class CancelWhere:
+    """End all active tasks that are meant, with their subtrees. Effect: `Changed`."""
+
+    selection: Selection
+    reason: str | None
+    now_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class Revive:
+    """Make a task that ended in failure pending again, or run one that is held. Effect: `Changed`.
+
+    `Refused` where its state does not allow it, None for an id unknown in ``domain``.
+    """
+
+    id: TaskId
+    domain: str | None
+    now_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class ReviveWhere:
+    """Revive all tasks that are meant and can be. Effect: `Changed`."""
+
+    selection: Selection
+    now_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class Reorder:
+    """Give an active task another priority, or another start time. Effect: `Changed`.
+
+    `Refused` where its state does not allow it, None for an id unknown in ``domain``.
+    """
+
+    id: TaskId
+    domain: str | None
+    now_ms: int
+    priority: int | None = None
+    run_at_ms: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SetTags:
+    """Replace the tags of a task. Effect: `Changed`, or None for an unknown id."""
+
+    id: TaskId
+    tags: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class Expire:
+    """End what has not started in its time to live. Effect: `Swept`."""
+
+    now_ms: int
+    limit: int
+
+
+@attrs.frozen(kw_only=True)
+class Delete:
+    """Delete tasks that have ended. Effect: `Deleted`."""
+
+    selection: Selection
+    keep: frozenset[TaskId]
+    """Tasks that somebody waits for."""
+    limit: int | None = None
+    now_ms: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Prune:
+    """Delete what has been kept for long enough, a batch at a time. Effect: `Deleted`."""
+
+    counts: Mapping[TaskStatus, int | None]
+    """How many of each terminal state are kept; None for all."""
+    before_ms: int
+    """What ended later is kept."""
+    keep: frozenset[TaskId]
+    """Tasks that somebody waits for."""
+    limit: int
     now_ms: int
 
 
@@ -135,6 +248,7 @@ class Refill:
     priority: int
     after: tuple[int, int]
     limit: int
+    stage: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -158,126 +272,21 @@ class Resume:
     """Only if its deadline has come by then; it may have been moved meanwhile."""
 
 
-Change: TypeAlias = Submit | Claim | Settlement | CancelTask | Promote | Refill | Pause | Resume
-
-
-# --- effects -------------------------------------------------------------------------------------
-
-
-@attrs.frozen(kw_only=True)
-class Placed:
-    """Where a submitted task went."""
-
-    id: TaskId
-    outcome: SubmitOutcome
-    left: Ready | None = None
-    """The place it had in the ready queue until now."""
-    ready: Ready | None = None
-    """The place it has now."""
-    tags: Mapping[str, str] | None = None
-    """Its tags, where a parent's were added to its own."""
-
-
-@attrs.frozen
-class Refused:
-    """A rule refused the whole change; nothing was changed."""
-
-    reason: str
-
-
-@attrs.frozen(kw_only=True)
-class Settled:
-    """What a settlement did."""
-
-    status: TaskStatus | None
-    """Where the task is now: CANCELLED where its stop came first; None if nothing changed."""
-    unblocked: TaskRecord | None = None
-    """The follow-up that waited for this task and is ready now."""
-
-
-@attrs.frozen(kw_only=True)
-class Ended:
-    """A waiting task ended."""
-
-    record: TaskRecord
-    """As it was until now."""
-    reason: str
-    left: Ready | None
-    """The place it had in the ready queue; None where it had none."""
-    was_due_at_ms: int | None
-    unblocked: TaskRecord | None
-
-
-@attrs.frozen
-class Stopping:
-    """The task runs, and that it is to stop is on record."""
-
-    id: TaskId
-
-
-@attrs.frozen
-class Unchanged:
-    """The task had ended already."""
-
-    status: TaskStatus
-
-
-@attrs.frozen(kw_only=True)
-class Promoted:
-    """Tasks that became ready."""
-
-    ready: tuple[Ready, ...]
-    retries: Mapping[str, int]
-    """How many of them were waiting for their next attempt, by task type."""
-    next_due_ms: int | None
-    """When the next task is due; may be past, when the limit was reached."""
-
-
-@attrs.frozen
-class Refilled:
-    """The positions read, in order; fewer than the limit where there are no more."""
-
-    positions: tuple[tuple[int, int], ...]
-
-
-Effect: TypeAlias = (
-    tuple[Placed, ...]
-    | Refused
-    | TaskRecord
-    | Settled
-    | Ended
-    | Stopping
-    | Unchanged
-    | Promoted
-    | Refilled
-    | PauseRecord
-    | None
+Change: TypeAlias = (
+    Submit
+    | Claim
+    | Settlement
+    | CancelTask
+    | CancelWhere
+    | Revive
+    | ReviveWhere
+    | Reorder
+    | SetTags
+    | Expire
+    | Delete
+    | Prune
+    | Promote
+    | Refill
+    | Pause
+    | Resume
 )
-
-
-# --- opening -------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class LevelCount:
-    """How many ready tasks one level of one lane holds."""
-
-    type: str
-    group: str | None
-    priority: int
-    count: int
-
-
-@attrs.frozen(kw_only=True)
-class Opening:
-    """What a store holds when a dispatcher opens it, after recovery."""
-
-    epoch: int
-    levels: tuple[LevelCount, ...]
-    next_due_ms: int | None
-    retries: Mapping[str, int]
-    """How many tasks wait for their next attempt, by task type."""
-    recovered: int
-    """Runs that a crash had interrupted."""
-    pauses: tuple[PauseRecord, ...] = ()
-    """What is paused, and the closed pauses that a task waited through."""

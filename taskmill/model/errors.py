@@ -8,15 +8,18 @@ TaskmillError
 ├── PayloadError (ValueError)            a stored payload or result does not fit its type
 ├── PayloadTooLarge (ValueError)         a payload or result is over its limit
 ├── InvalidTag (ValueError)              a tag is over its limits
+├── InvalidDependency (ValueError)       a task cannot wait for that one
+├── TaskPruned (LookupError)             the task was there, and its record has been deleted
 ├── InvalidState (RuntimeError)          the task or scheduler is not in a state that allows this
 ├── SchedulerFailed (RuntimeError)       the scheduler itself failed; its cause says why
 ├── StoreError (RuntimeError)            the database could not do it
 │   └── StoreInUse                       another scheduler dispatches from this database
 └── TaskFailed (RuntimeError)            `result` of a task that ended without one
-    └── TaskCancelled                    ... because it was cancelled
+    ├── TaskCancelled                    ... because it was cancelled
+    └── TaskExpired                      ... because it could not start in time
 
-Permanent and RetryAfter are raised *by* handlers, to say how an attempt ended; Stopped is what
-`Context.check` raises in a handler that is to stop.
+Permanent, RetryAfter, Snooze and Cancel are raised *by* handlers, to say how a run ended; Stopped
+is what `Context.check` raises in a handler that is to stop.
 """
 
 from __future__ import annotations
@@ -56,6 +59,14 @@ class InvalidTag(TaskmillError, ValueError):
     """A tag key is over 64 bytes, a value over 256 bytes, or a task has more than 32 tags."""
 
 
+class InvalidDependency(TaskmillError, ValueError):
+    """A task cannot wait for that one: it does not exist, or waits for this one itself."""
+
+
+class TaskPruned(TaskmillError, LookupError):
+    """There was a task with this id; it ended, and its record has been deleted since."""
+
+
 class InvalidState(TaskmillError, RuntimeError):
     """The task, or the scheduler, is not in a state that allows this."""
 
@@ -84,6 +95,10 @@ class TaskCancelled(TaskFailed):
     """The task whose result was asked for was cancelled."""
 
 
+class TaskExpired(TaskFailed):
+    """The task whose result was asked for had not started when its time to live was over."""
+
+
 class Permanent(Exception):
     """Raise in a handler: this can never succeed, so it is not retried and ends as FAILED."""
 
@@ -102,6 +117,26 @@ class RetryAfter(Exception):
             )
         super().__init__(reason or f"retry after {delay}")
         self.delay = delay
+
+
+class Snooze(Exception):
+    """Raise in a handler: run this again after ``delay``; no attempt is spent."""
+
+    def __init__(self, delay: timedelta) -> None:
+        if not isinstance(delay, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
+            raise ConfigurationError(
+                f"Snooze takes a timedelta, such as timedelta(minutes=5), not {delay!r:.100}"
+            )
+        super().__init__(f"snoozed for {delay}")
+        self.delay = delay
+
+
+class Cancel(Exception):
+    """Raise in a handler: this task is not wanted any more; it ends as CANCELLED."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Stopped(BaseException):

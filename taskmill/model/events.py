@@ -26,6 +26,8 @@ class InterruptCause(enum.Enum):
 
     SHUTDOWN = "shutdown"
     PAUSED = "paused"
+    SNOOZED = "snoozed"
+    """The handler asked to be run again later."""
 
 
 @attrs.frozen(kw_only=True)
@@ -131,6 +133,37 @@ class Cancelled(About[T]):
 
 
 @attrs.frozen(kw_only=True)
+class Superseded(About[T]):
+    """The task has ended as SUPERSEDED: another one does its work."""
+
+    reason: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Expired(About[T]):
+    """The task has ended as EXPIRED: it did not start in its time to live."""
+
+    reason: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class DependencyFailed(About[T]):
+    """The task has ended as DEPENDENCY_FAILED: one that it depended on did not complete."""
+
+    reason: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Waiting(About[T]):
+    """The handler has returned, and the task waits for its children."""
+
+
+@attrs.frozen(kw_only=True)
+class Revived(About[T]):
+    """The task had ended and is back: it waits to run again."""
+
+
+@attrs.frozen(kw_only=True)
 class Interrupted(About[T]):
     """A run was stopped; the task is back in the queue and its attempt refunded."""
 
@@ -216,6 +249,11 @@ TaskEvent: TypeAlias = (
     | Interrupted[T]
     | Preempted[T]
     | Unblocked[T]
+    | Superseded[T]
+    | Expired[T]
+    | DependencyFailed[T]
+    | Waiting[T]
+    | Revived[T]
     | StopOverdue[T]
 )
 """An event about a task of type T with result type R."""

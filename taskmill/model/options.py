@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from taskmill.model.choices import OnDependencyFailure, OnDuplicate, TtlFrom
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import (
     MAX_RETRIES,
@@ -14,7 +16,9 @@ from taskmill.model.limits import (
     check_tags,
     check_text,
     check_whole,
+    checked_items,
 )
+from taskmill.model.outcomes import Submitted
 from taskmill.model.policies import RetryPolicy
 from taskmill.model.record import TaskId
 from taskmill.model.sharing import IoBudget
@@ -27,14 +31,21 @@ if TYPE_CHECKING:
 class TaskOptions(TypedDict, total=False):
     """Options of a class, a domain or one call.
 
-    A missing key inherits. None means none, for ``group``, ``timeout`` and ``tags``; the others
-    cannot be None.
+    A missing key inherits. None means none, for ``group``, ``ttl``, ``timeout``, ``unique_for`` and
+    ``tags``; the others cannot be None.
     """
 
     priority: int
     """0 (most urgent) to 255; see `Priority`."""
     group: str | None
     """The scheduler-wide group the task is counted in."""
+    ttl: timedelta | None
+    """The longest a task may wait to start; then it ends as EXPIRED.
+
+    Children without one of their own have what is left of their parent's.
+    """
+    ttl_from: TtlFrom
+    """Since when ``ttl`` counts: the submit, or the first attempt (then it bounds the retries)."""
     timeout: timedelta | None
     """The longest one run of the handler may take.
 
@@ -51,8 +62,21 @@ class TaskOptions(TypedDict, total=False):
     """How long a stopped handler may take before it is reported as overdue."""
     preemptible: bool
     """Whether a run may be stopped to make room for something more urgent (default: yes)."""
+    on_duplicate: OnDuplicate
+    """What a submit does where a task stands for the same work already (default: KEEP)."""
     requeue: bool
     """Whether a submit for work that is running right now makes a follow-up (default: yes)."""
+    unique_for: timedelta | None
+    """For how long after it has completed the task still stands for its work."""
+    fail_fast: bool
+    """Whether the task fails at once, and stops its other children, when a child fails.
+
+    The default; otherwise it waits for all of them.
+    """
+    cancel_grace: timedelta
+    """How long ``on_cancel`` may take."""
+    max_interruptions: int
+    """At how many crashes that it was running at a task is suspected, and runs once more alone."""
 
 
 class ClassOptions(TaskOptions, total=False):
@@ -72,7 +96,11 @@ class SubmitOptions(TaskOptions, total=False):
     run_at: datetime
     """Start no sooner than this (aware; a past time means now). Not together with ``delay``."""
     parent: TaskId
-    """The running task this one is a child of."""
+    """The task this one is a child of; it runs, or waits for its children."""
+    depends_on: Iterable[TaskId | Submitted[Any]]
+    """Tasks of any domain that have to complete before this one starts."""
+    on_dependency_failure: OnDependencyFailure
+    """What becomes of this task where one of those fails (default: CANCEL)."""
 
 
 class TaskFilter(TypedDict, total=False):
@@ -110,7 +138,7 @@ def _check_text(value: object, what: str) -> None:
         check_text(value, what)
 
 
-def _check_option_timeout(value: object, what: str) -> None:
+def _check_some_length(value: object, what: str) -> None:
     if value is not None:
         check_length(value, what)
         if not value:
@@ -153,10 +181,45 @@ def _check_parent(value: object, what: str) -> None:
     check_id(value, f"{what} must be")
 
 
+def _check_max_interruptions(value: object, what: str) -> None:
+    check_whole(value, 1, MAX_RETRIES, what)
+
+
+def _check_depends_on(value: object, what: str) -> None:
+    ids_of(cast("Iterable[TaskId | Submitted[Any]]", value), what)  # which is what is checked
+
+
+def ids_of(given: Iterable[TaskId | Submitted[Any]], what: str) -> tuple[TaskId, ...]:
+    """The ids in a list of ids and of what submit returned, in order, each once."""
+    items = checked_items(given, what, "[first.id]")
+    ids = [each.id if isinstance(each, Submitted) else each for each in items]
+    for each in ids:
+        check_id(each, f"{what} must hold")
+    return tuple(sorted(set(ids)))
+
+
+def _member_of(kind: type[enum.Enum]) -> Callable[[object, str], None]:
+    def check(value: object, what: str) -> None:
+        if not isinstance(value, kind):
+            members = ", ".join(f"{kind.__name__}.{member.name}" for member in kind)
+            raise ConfigurationError(f"{what} must be one of {members}, not {value!r:.100}")
+
+    return check
+
+
 _CHECKS: Mapping[str, Callable[[object, str], None]] = {
     "priority": _check_priority,
     "group": _check_text,
-    "timeout": _check_option_timeout,
+    "timeout": _check_some_length,
+    "ttl": _check_some_length,
+    "unique_for": _check_some_length,
+    "ttl_from": _member_of(TtlFrom),
+    "on_duplicate": _member_of(OnDuplicate),
+    "on_dependency_failure": _member_of(OnDependencyFailure),
+    "fail_fast": _check_flag,
+    "cancel_grace": check_length,
+    "max_interruptions": _check_max_interruptions,
+    "depends_on": _check_depends_on,
     "retry": _check_retry,
     "max_retries": _check_max_retries,
     "delay": check_length,

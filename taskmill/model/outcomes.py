@@ -24,6 +24,10 @@ class SubmitOutcome(enum.Enum):
     """A waiting task already stands for this work; it took the better priority."""
     REQUEUED = "requeued"
     """The task that stands for this work is running; a follow-up will run after it."""
+    SUPERSEDED = "superseded"
+    """A new task, in the place of the one that stood for this work."""
+    REJECTED = "rejected"
+    """A task already stands for this work, and the call asked for nothing to change then."""
 
 
 @final
@@ -33,5 +37,7 @@ class Submitted(Generic[R]):
 
     id: TaskId
     outcome: SubmitOutcome
+    replaced: TaskId | None = None
+    """The task that this one took the place of."""
     paused: bool = False
     """Whether a pause of its scheduler, domain or group holds it."""

@@ -7,12 +7,15 @@ import inspect
 import math
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, TypeAlias, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
 import attrs
 
 from taskmill.model.errors import ConfigurationError
-from taskmill.model.limits import MAX_RETRIES, check_length, check_whole
+from taskmill.model.limits import MAX_LENGTH, MAX_RETRIES, check_length, check_whole
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 
 class Priority(enum.IntEnum):
@@ -50,6 +53,8 @@ RetryOn: TypeAlias = (
     type[BaseException] | Iterable[type[BaseException]] | Callable[[BaseException], bool]
 )
 """An exception class, some of them, or a function that says whether to retry."""
+Wait: TypeAlias = "Callable[[RetryCallState], float]"
+"""A wait strategy of tenacity: from what has been tried to seconds."""
 Retryable: TypeAlias = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
@@ -82,6 +87,21 @@ def _is_member(of: type[E]) -> Callable[[object, attrs.Attribute[Any], E], None]
     return check
 
 
+def _is_backoff(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    is_wait = callable(value) and not isinstance(value, type)
+    if not isinstance(value, Backoff) and not is_wait:
+        members = ", ".join(str(member) for member in Backoff)
+        raise ConfigurationError(
+            f"{attribute.name} must be one of {members}, or a tenacity strategy such as "
+            f"wait_random_exponential(max=60), not {value!r:.100}"
+        )
+
+
+def _usual_bound(backoff: Backoff | Wait) -> timedelta:
+    """The longest delay where none is given; a wait strategy has its own."""
+    return timedelta(seconds=60) if isinstance(backoff, Backoff) else MAX_LENGTH
+
+
 def _is_exception(kind: object) -> TypeGuard[type[BaseException]]:
     return isinstance(kind, type) and issubclass(kind, BaseException)
 
@@ -111,15 +131,19 @@ class RetryPolicy:
     ``max_retries`` counts *retries*: 3 means up to 4 attempts. The delay before retry ``n``
     (counted from 1) is ``base`` (constant), ``base * n`` (linear) or ``base * multiplier ** (n-1)``
     (exponential), never more than ``max_delay``, with ``jitter`` applied before that bound.
-    Exceptions that ``retry_on`` does not name end the task as FAILED, as does one that makes a
-    ``retry_on`` function itself raise. When the retries are
-    spent the task ends as DEAD, or as FAILED with ``dead_letter=False``.
+    ``backoff`` may also be a tenacity ``wait_*`` strategy: then that says the delay, to which
+    ``jitter`` and, if given, ``max_delay`` apply. Exceptions that ``retry_on`` does not name end
+    the task as FAILED, as does one that makes a ``retry_on`` function or a wait strategy raise.
+    When the retries are spent the task ends as DEAD, or as FAILED with ``dead_letter=False``.
     """
 
     max_retries: int = attrs.field(default=3, validator=_is_whole)
-    backoff: Backoff = attrs.field(default=Backoff.EXPONENTIAL, validator=_is_member(Backoff))
+    backoff: Backoff | Wait = attrs.field(default=Backoff.EXPONENTIAL, validator=_is_backoff)
     base: timedelta = attrs.field(default=timedelta(seconds=1), validator=_is_length)
-    max_delay: timedelta = attrs.field(default=timedelta(seconds=60), validator=_is_length)
+    max_delay: timedelta = attrs.field(
+        default=attrs.Factory(lambda policy: _usual_bound(policy.backoff), takes_self=True),
+        validator=_is_length,
+    )
     multiplier: float = attrs.field(default=2.0, validator=_is_factor)
     jitter: Jitter = attrs.field(default=Jitter.NONE, validator=_is_member(Jitter))
     retry_on: Retryable = attrs.field(default=(Exception,), converter=_retryable)

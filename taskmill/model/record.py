@@ -8,6 +8,9 @@ from typing import NewType
 
 import attrs
 
+from taskmill.model.choices import OnDependencyFailure
+from taskmill.model.resources import IoTotals
+from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
 
 TaskId = NewType("TaskId", int)
@@ -67,7 +70,37 @@ class TaskRecord:
     errors: tuple[ErrorRecord, ...]
     """Oldest first, the last ten."""
     reason: str | None
-    """Why the task ended the way it did, where it did not complete; never empty then."""
+    """Why the task ended the way it did, where it did not complete; never empty then.
+
+    On a task that is to end: why.
+    """
+    expires_at: datetime | None = None
+    """When it ends as EXPIRED if it has not started by then."""
+    depends_on: tuple[TaskId, ...] = ()
+    """Tasks that had to complete first, in the order of their ids."""
+    on_dependency_failure: OnDependencyFailure = OnDependencyFailure.CANCEL
+    schedule: str | None = None
+    """The name of the schedule it is an occurrence of."""
+    scheduled_for: datetime | None = None
+    """The time it was meant for by its schedule."""
+    io: IoTotals | None = None
+    """What its handlers said they moved, over all runs; None where they said nothing."""
+    stage: Stage = Stage.EXECUTE
+    """What its next run does, or what runs now."""
+    memo: str | None = None
+    """JSON of what the handler returned, while the task waits for its children or finalizes."""
+    ends_as: TaskStatus | None = None
+    """Set on a task that is to end: as what. Nothing changes that any more."""
+    fail_fast: bool = True
+    """Whether it fails at once when a child does."""
+    is_follow_up: bool = False
+    """Whether it waits for the task with the same identity to end."""
+    has_undo: bool = False
+    """Whether its ``on_cancel`` is owed when it is cancelled: a handler with one has started."""
+    interruptions: int = 0
+    """Crashes of the scheduler's process that happened while it ran."""
+    unique_for: timedelta | None = None
+    """For how long its identity stays taken when it has completed."""
     preemptions: int = 0
     """How often it gave its slot to something more urgent."""
     effective_priority: int = attrs.field(

@@ -1,4 +1,4 @@
-"""How busy a machine is, as values, and who can be asked for it."""
+"""How busy a machine is and what tasks moved on it, as values, and who can be asked for it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,24 @@ class ResourceSample:
     written: float | None
     received: float | None
     sent: float | None
+
+
+@attrs.frozen(kw_only=True)
+class IoTotals:
+    """Bytes that the runs of a task moved, as far as its handlers said so."""
+
+    read: int = 0
+    written: int = 0
+    received: int = 0
+    sent: int = 0
+
+    def __add__(self, other: IoTotals) -> IoTotals:
+        return IoTotals(
+            read=self.read + other.read,
+            written=self.written + other.written,
+            received=self.received + other.received,
+            sent=self.sent + other.sent,
+        )
 
 
 class Resources(Protocol):

@@ -10,9 +10,10 @@ from types import MappingProxyType
 class TaskStatus(enum.StrEnum):
     """Where a task is in its life.
 
-    Tasks are PENDING, BLOCKED (a follow-up), RUNNING, or have ended as COMPLETED, FAILED, DEAD
-    (the retries are spent) or CANCELLED. PAUSED is how a PENDING task is reported while a pause
-    holds it, and is never stored. Nothing makes the others yet.
+    Active: PENDING (ready or not yet due), BLOCKED (by a dependency, or by the task it follows),
+    RUNNING, WAITING (for its children); PAUSED is how a PENDING task is reported while a pause
+    holds it, and is never stored. The others are ends: FAILED by an error that is not retried,
+    DEAD with its retries spent.
     """
 
     PENDING = "pending"
@@ -50,7 +51,9 @@ ACTIVE = frozenset({_S.PENDING, _S.PAUSED, _S.BLOCKED, _S.RUNNING, _S.WAITING})
 
 TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = MappingProxyType(
     {
-        _S.PENDING: frozenset({_S.RUNNING, _S.CANCELLED, _S.SUPERSEDED, _S.EXPIRED, _S.DEAD}),
+        _S.PENDING: frozenset(
+            {_S.RUNNING, _S.CANCELLED, _S.SUPERSEDED, _S.EXPIRED, _S.FAILED, _S.DEAD}
+        ),
         _S.BLOCKED: frozenset(
             {_S.PENDING, _S.CANCELLED, _S.SUPERSEDED, _S.EXPIRED, _S.DEPENDENCY_FAILED}
         ),
@@ -60,7 +63,8 @@ TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = MappingProxyType(
         _S.WAITING: frozenset({_S.PENDING, _S.COMPLETED, _S.FAILED, _S.CANCELLED, _S.SUPERSEDED}),
         _S.FAILED: frozenset({_S.PENDING}),
         _S.DEAD: frozenset({_S.PENDING}),
-        _S.CANCELLED: frozenset({_S.PENDING}),
+        _S.CANCELLED: frozenset({_S.PENDING, _S.BLOCKED}),
+        _S.DEPENDENCY_FAILED: frozenset({_S.PENDING, _S.BLOCKED}),
     }
 )
-"""Legal moves, with those that nothing makes yet; a status that is missing here is never left."""
+"""Legal moves; a status that is missing here is never left."""

@@ -7,15 +7,30 @@ from collections.abc import Mapping
 
 import attrs
 
-from taskmill.model.changes import NewTask, Placed, Ready, Refused
+from taskmill.model.changes import NewTask, Ready
+from taskmill.model.choices import OnDuplicate
+from taskmill.model.effects import Fault, Move, Placed, Refused
 from taskmill.model.limits import MAX_TAGS
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
-from taskmill.rules.steps import FindActive, FindTask, Insert, Rule, Upgrade
-
-_WAITING = frozenset({TaskStatus.PENDING, TaskStatus.BLOCKED})
+from taskmill.rules.cascade import dependency_failed, put, spread
+from taskmill.rules.dependencies import Needs, check_circle, held_up_by, judge, tie
+from taskmill.rules.moves import move, stopped, title
+from taskmill.rules.steps import (
+    EndWindow,
+    FindActive,
+    FindTask,
+    FindWindow,
+    Insert,
+    Link,
+    Mark,
+    Redirect,
+    Rule,
+    Tie,
+    ask,
+)
 
 
 def identity(task_type: str, key: str | None, payload: str) -> bytes:
@@ -25,33 +40,49 @@ def identity(task_type: str, key: str | None, payload: str) -> bytes:
 
 
 def place(new: NewTask) -> Rule[Placed | Refused]:
-    """Insert ``new``, or find the active task that already stands for its work."""
+    """Insert ``new``, or find the task that already stands for its work."""
     if new.parent is not None:
-        parent = yield FindTask(new.parent)
-        if not isinstance(parent, TaskRecord):
-            return Refused(f"parent {new.parent} does not exist")
-        if parent.status not in (TaskStatus.RUNNING, TaskStatus.WAITING):
-            return Refused(
-                f"parent {new.parent} is {parent.status}; only a running task can have new children"
-            )
-        new = _with_tags_of(parent, new)
-    answer = yield Insert(new)
-    if isinstance(answer, int):
-        return inserted(new, TaskId(answer))
-    standing = yield FindActive(new.identity, follow_up=False)
-    if not isinstance(standing, TaskRecord):
-        raise TypeError("the store refused an identity that nothing holds")
-    if standing.status in _WAITING:
+        adopted = yield from _adopted(new, new.parent)
+        if isinstance(adopted, Refused):
+            return adopted
+        new = adopted
+    needs = yield from judge(new)
+    if isinstance(needs, Refused):
+        return needs
+    refused = yield from check_circle(new, ())
+    if refused is not None:
+        return refused
+    status = TaskStatus.BLOCKED if needs.unmet else TaskStatus.PENDING
+    task = yield from ask(Insert(new, status))
+    if task is not None:
+        return (yield from _settle_in(new, task, needs, SubmitOutcome.INSERTED))
+    standing = yield from ask(FindActive(new.identity, follow_up=False))
+    if standing is None:
+        return (yield from _in_window(new, needs, status))
+    if new.on_duplicate is OnDuplicate.REJECT:
+        return Placed(id=standing.id, outcome=SubmitOutcome.REJECTED)
+    if new.on_duplicate is OnDuplicate.SUPERSEDE:
+        return (yield from _supersede(standing, new, needs))
+    if _can_be_joined(standing):
         return (yield from _join(standing, new))
-    if not new.requeue:
-        return Placed(id=standing.id, outcome=SubmitOutcome.DUPLICATE)
-    followed = yield Insert(new, follow_up=True)
-    if isinstance(followed, int):
-        return Placed(id=TaskId(followed), outcome=SubmitOutcome.REQUEUED, tags=_merged(new))
-    waiting = yield FindActive(new.identity, follow_up=True)
-    if not isinstance(waiting, TaskRecord):
-        raise TypeError("the store refused a follow-up where there is none")
-    return (yield from _join(waiting, new))
+    return (yield from _follow(standing, new, needs))
+
+
+def _adopted(new: NewTask, parent_id: TaskId) -> Rule[NewTask | Refused]:
+    """``new`` with what its parent gives it, if that may have children."""
+    parent = yield from ask(FindTask(parent_id))
+    if parent is None:
+        return Refused(f"parent {parent_id} does not exist")
+    if parent.status not in (TaskStatus.RUNNING, TaskStatus.WAITING):
+        return Refused(
+            f"parent {parent_id} is {parent.status}; only a task that runs, or waits for its "
+            "children, can have new ones"
+        )
+    if parent.ends_as is not None:
+        return Refused(f"parent {parent_id} is to end as {parent.ends_as}: {parent.reason}")
+    if not new.has_ttl and parent.expires_at is not None:
+        new = attrs.evolve(new, expires_at_ms=to_ms(parent.expires_at))
+    return _with_tags_of(parent, new)
 
 
 def _with_tags_of(parent: TaskRecord, new: NewTask) -> NewTask:
@@ -68,26 +99,171 @@ def _merged(new: NewTask) -> Mapping[str, str] | None:
 
 
 def inserted(new: NewTask, task: TaskId) -> Placed:
-    """Where a task went that was inserted with this id."""
+    """Where a task went that was inserted with this id, and that nothing blocks."""
     ready = (
         Ready(new.type, new.group, new.priority, new.ready_at_ms, task)
         if new.due_at_ms is None
         else None
     )
-    return Placed(id=task, outcome=SubmitOutcome.INSERTED, ready=ready, tags=_merged(new))
+    return Placed(
+        id=task,
+        outcome=SubmitOutcome.INSERTED,
+        ready=ready,
+        is_due=new.due_at_ms is not None,
+        tags=_merged(new),
+        expires_at_ms=new.expires_at_ms,
+    )
+
+
+def _settle_in(new: NewTask, task: TaskId, needs: Needs, outcome: SubmitOutcome) -> Rule[Placed]:
+    """Tie an inserted task to its parent and to what it depends on."""
+    if new.parent is not None:
+        yield from ask(Mark((new.parent,)))
+    yield from tie(task, needs)
+    if outcome is SubmitOutcome.INSERTED and not needs.unmet:
+        return inserted(new, task)
+    moves: list[Move] = []
+    if needs.failed is not None:
+        record = yield from ask(FindTask(task))
+        other = yield from ask(FindTask(needs.failed))
+        if record is not None and other is not None:
+            now_ms = new.created_at_ms
+            yield from put([dependency_failed(record, other, now_ms)], moves)
+            yield from spread(moves, now_ms)
+    return Placed(
+        id=task,
+        outcome=outcome,
+        tags=_merged(new),
+        expires_at_ms=new.expires_at_ms,
+        moves=tuple(moves),
+    )
+
+
+# --- somebody stands for the work already ---
+
+
+def _can_be_joined(standing: TaskRecord) -> bool:
+    """Whether a task has yet to do the work that is asked for."""
+    waits = standing.status in (TaskStatus.PENDING, TaskStatus.BLOCKED)
+    return waits and standing.ends_as is None and standing.memo is None
+
+
+def _in_window(new: NewTask, needs: Needs, status: TaskStatus) -> Rule[Placed | Refused]:
+    """The identity is taken by a task that completed not long ago."""
+    held = yield from ask(FindWindow(new.identity, new.created_at_ms))
+    if held is None:
+        raise AssertionError("the store refused an identity that nothing holds")
+    if new.on_duplicate is OnDuplicate.REJECT:
+        return Placed(id=held.id, outcome=SubmitOutcome.REJECTED)
+    if new.on_duplicate is OnDuplicate.KEEP:
+        return Placed(id=held.id, outcome=SubmitOutcome.DUPLICATE)
+    yield from ask(EndWindow(held.id))
+    task = yield from ask(Insert(new, status))
+    if task is None:
+        raise AssertionError("the store refused an identity that nothing holds")
+    return (yield from _settle_in(new, task, needs, SubmitOutcome.INSERTED))
+
+
+def _follow(standing: TaskRecord, new: NewTask, needs: Needs) -> Rule[Placed | Refused]:
+    """The work is under way: ``new`` is to follow it."""
+    if not new.requeue:
+        yield from _wait_for(standing, new)
+        return Placed(id=standing.id, outcome=SubmitOutcome.DUPLICATE)
+    follow_up = yield from ask(FindActive(new.identity, follow_up=True))
+    if follow_up is not None:
+        return (yield from _join(follow_up, new))
+    refused = yield from _check_not_behind(standing, new)
+    if refused is not None:
+        return refused
+    return (yield from _insert_follow_up(standing, new, needs, SubmitOutcome.REQUEUED))
+
+
+def _insert_follow_up(
+    standing: TaskRecord, new: NewTask, needs: Needs, outcome: SubmitOutcome
+) -> Rule[Placed]:
+    task = yield from ask(Insert(new, TaskStatus.BLOCKED, follow_up=True))
+    if task is None:
+        raise AssertionError("the store refused a follow-up where there is none")
+    yield from ask(Mark((standing.id,)))
+    return (yield from _settle_in(new, task, needs, outcome))
+
+
+def _check_not_behind(standing: TaskRecord, new: NewTask) -> Rule[Refused | None]:
+    """A child cannot follow, or replace, a task that waits for it."""
+    if new.parent is None:
+        return None
+    behind = yield from held_up_by([new.parent])
+    if standing.id not in behind:
+        return None
+    return Refused(
+        f"{title(standing)} does this work already, and cannot end before this child of task "
+        f"{new.parent} has; submit it without a parent, and it will follow",
+        Fault.DEPENDENCY,
+    )
 
 
 def _join(standing: TaskRecord, new: NewTask) -> Rule[Placed]:
+    yield from _wait_for(standing, new)
     if new.priority >= standing.priority:
         return Placed(id=standing.id, outcome=SubmitOutcome.DUPLICATE)
-    yield Upgrade(standing.id, new.priority)
-    left = ready_place(standing)
-    ready = left._replace(priority=new.priority) if left is not None else None
-    return Placed(id=standing.id, outcome=SubmitOutcome.UPGRADED, left=left, ready=ready)
+    moves: list[Move] = []
+    better = move(standing, priority=new.priority, effective_priority=new.priority)
+    yield from put([better], moves)
+    return Placed(id=standing.id, outcome=SubmitOutcome.UPGRADED, moves=tuple(moves))
 
 
-def ready_place(record: TaskRecord) -> Ready | None:
-    """The place of a task in the ready queue; None where it has none."""
-    if record.status is not TaskStatus.PENDING or record.due_at is not None:
-        return None
-    return Ready(record.type, record.group, record.priority, to_ms(record.ready_at), record.id)
+def _wait_for(standing: TaskRecord, new: NewTask) -> Rule[None]:
+    """A parent that spawned what is there waits for it, unless that waits for the parent."""
+    if new.parent is None or standing.parent == new.parent:
+        return
+    behind = yield from held_up_by([new.parent])
+    if standing.id not in behind:
+        yield from ask(Link(new.parent, (standing.id,), Tie.JOINS))
+        yield from ask(Mark((standing.id, new.parent)))
+
+
+def _supersede(standing: TaskRecord, new: NewTask, needs: Needs) -> Rule[Placed | Refused]:
+    """``new`` takes the place of the task that stands for the work, and of its follow-up."""
+    follow_up = yield from ask(FindActive(new.identity, follow_up=True))
+    old = [standing] if follow_up is None else [follow_up, standing]
+    refused = yield from check_circle(new, [record.id for record in old])
+    if refused is None:
+        refused = yield from _check_not_behind(standing, new)
+    if refused is not None:
+        return refused
+    now_ms = new.created_at_ms
+    stops = [stopped(record, TaskStatus.SUPERSEDED, "superseded", now_ms) for record in old]
+    moves: list[Move] = []
+    yield from put([stop for stop in stops if stop is not None], moves)
+    if moves and moves[-1].after.id == standing.id and moves[-1].after.status.is_terminal:
+        status = TaskStatus.BLOCKED if needs.unmet else TaskStatus.PENDING
+        task = yield from ask(Insert(new, status))
+        if task is None:
+            raise AssertionError("the store refused an identity that nothing holds")
+        placed = yield from _settle_in(new, task, needs, SubmitOutcome.INSERTED)
+    else:
+        placed = yield from _insert_follow_up(standing, new, needs, SubmitOutcome.REQUEUED)
+    replaced = [each.after.id for each in moves]
+    moves = [
+        Move(each.before, attrs.evolve(each.after, reason=f"superseded by task {placed.id}"))
+        for each in moves
+    ]
+    yield from _put_again(moves)
+    for each in replaced:
+        yield from ask(Redirect(each, placed.id))
+    if replaced:
+        yield from ask(Mark((placed.id,)))
+    yield from spread(moves, now_ms)
+    return attrs.evolve(
+        placed,
+        outcome=SubmitOutcome.SUPERSEDED if replaced else placed.outcome,
+        replaced=replaced[-1] if replaced else None,
+        moves=(*moves, *placed.moves),
+    )
+
+
+def _put_again(moves: list[Move]) -> Rule[None]:
+    """Write moves anew."""
+    again = [*moves]
+    moves.clear()
+    yield from put(again, moves)

@@ -50,13 +50,15 @@ class Gate(Protocol):
 class Slots:
     """A cap: at most so many tasks at once. None is no cap."""
 
-    __slots__ = ("__weakref__", "cap", "held", "kind", "name")
+    __slots__ = ("__weakref__", "cap", "held", "is_taken_alone", "kind", "name")
 
     def __init__(self, kind: GateKind, name: str, cap: int | None) -> None:
         self.kind = kind
         self.name = name
         self.cap = cap
         self.held = 0
+        self.is_taken_alone = False
+        """Whether what holds a slot runs alone."""
 
     def __repr__(self) -> str:
         return f"Slots({self.kind.value} {self.name!r}: {self.held} of {self.cap})"
@@ -68,7 +70,7 @@ class Slots:
 
     def is_open(self, now_ns: int) -> bool:  # noqa: ARG002 - other gates ask the time
         """Whether a slot is free."""
-        return self.cap is None or self.held < self.cap
+        return (self.cap is None or self.held < self.cap) and not self.is_taken_alone
 
     def enter(self, now_ns: int) -> None:  # noqa: ARG002 - as above
         """Take a slot."""

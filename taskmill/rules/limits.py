@@ -12,6 +12,7 @@ import attrs
 from taskmill.model.pauses import PauseScope
 from taskmill.model.policies import Priority
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
+from taskmill.model.stages import Stage
 from taskmill.rules.aging import AgingRule
 from taskmill.rules.gates import Flag, Gate, GateKind, Slots
 from taskmill.rules.iobudget import IoGate, IoLedger
@@ -33,6 +34,8 @@ class Kind:
     executor: str
     io: IoBudget | None = None
     is_handled: bool = True
+    has_undo: bool = False
+    """Whether its handler has an ``on_cancel``."""
 
 
 @attrs.frozen(eq=False)
@@ -57,6 +60,8 @@ class Lane:
     slots: tuple[Slots, ...]
     """Those of them that are caps."""
     group_gates: GroupGates | None
+    stage: Stage = Stage.EXECUTE
+    """What its tasks do next; only the first part of their lives is under rates."""
 
     def first_closed(self, now_ns: int) -> Gate | None:
         """The first gate that holds it; None when only the cap of the scheduler could."""
@@ -117,7 +122,9 @@ class Limits:
         self._group_gates: WeakValueDictionary[str, GroupGates] = WeakValueDictionary()
         self._spent: dict[str, GroupGates] = {}
         self._most_spent = _RECENT
-        self._lanes: WeakValueDictionary[tuple[str, str | None, int], Lane] = WeakValueDictionary()
+        self._lanes: WeakValueDictionary[tuple[str, str | None, int, int], Lane] = (
+            WeakValueDictionary()
+        )
         self._recent: deque[Lane] = deque(maxlen=_RECENT)
         self._throttle = (throttle or Throttle()) if is_throttled else Throttle({})
         self._pressure_gates: dict[float, PressureGate] = {}
@@ -129,12 +136,12 @@ class Limits:
 
     # --- lanes ---
 
-    def lane(self, task_type: str, group: str | None, priority: int) -> Lane:
-        """The lane of the tasks of this type, group and base priority."""
-        key = (task_type, group, self._bands[priority])
+    def lane(self, task_type: str, group: str | None, priority: int, stage: int = 0) -> Lane:
+        """The lane of the tasks of this type, group and base priority that do this next."""
+        key = (task_type, group, self._bands[priority], stage)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = self._new_lane(task_type, group, priority)
+            lane = self._lanes[key] = self._new_lane(task_type, group, priority, Stage(stage))
             self._recent.append(lane)
         return lane
 
@@ -191,7 +198,7 @@ class Limits:
             self._group_gates[group] = gates
         return gates
 
-    def _new_lane(self, task_type: str, group: str | None, priority: int) -> Lane:
+    def _new_lane(self, task_type: str, group: str | None, priority: int, stage: Stage) -> Lane:
         kind = self.kind(task_type)
         own = None if group is None else self.group_gates(group)
         executor, domain = self._executor(kind.executor), self._domain(kind.domain)
@@ -206,9 +213,10 @@ class Limits:
             gates.append(self._pressure_gate(limit))
         if (io := self._io_gate(kind)) is not None:
             gates.append(io)
-        if (rate := self.rates.get(task_type)) is not None:
+        is_rated = stage.part is Stage.EXECUTE
+        if is_rated and (rate := self.rates.get(task_type)) is not None:
             gates.append(rate)
-        if own is not None:
+        if is_rated and own is not None:
             gates.append(own.rate)
         return Lane(
             kind=kind,
@@ -217,6 +225,7 @@ class Limits:
             gates=tuple(gates),
             slots=(executor, domain) if own is None else (executor, domain, own.slots),
             group_gates=own,
+            stage=stage,
         )
 
     def _first_gates(self, kind: Kind) -> tuple[Gate, ...]:

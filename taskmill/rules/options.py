@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import attrs
 
+from taskmill.model.choices import OnDuplicate, TtlFrom
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_tags, check_text
 from taskmill.model.options import SubmitOptions, TaskOptions, check_options
@@ -25,12 +26,19 @@ BUILT_IN: TaskOptions = {
     "timeout": None,
     "retry": RetryPolicy(),
     "stop_grace": timedelta(seconds=30),
+    "cancel_grace": timedelta(seconds=30),
     "requeue": True,
     "preemptible": True,
+    "ttl": None,
+    "ttl_from": TtlFrom.SUBMISSION,
+    "on_duplicate": OnDuplicate.KEEP,
+    "unique_for": None,
+    "fail_fast": True,
+    "max_interruptions": 5,
 }
 
 _MICROSECOND = timedelta(microseconds=1)
-_ATTEMPT_KEYS = ("timeout", "retry", "stop_grace", "preemptible")
+_ATTEMPT_KEYS = ("timeout", "retry", "stop_grace", "cancel_grace", "preemptible")
 
 
 @attrs.frozen(kw_only=True)
@@ -41,6 +49,7 @@ class AttemptOptions:
     retry: RetryPolicy
     max_retries: int
     stop_grace: timedelta
+    cancel_grace: timedelta
     preemptible: bool
 
 
@@ -49,13 +58,15 @@ class TypeDefaults:
     """The options of a task type, with the layers behind the call and the payload merged."""
 
     options: TaskOptions
+    given: frozenset[str]
+    """The options that some layer sets."""
     tags: Mapping[str, str]
     attempt: AttemptOptions
 
 
 @attrs.frozen(kw_only=True)
 class Placement:
-    """The options that decide where and when a submitted task waits."""
+    """The options that are settled when a task is submitted."""
 
     key: str | None
     label: str | None
@@ -66,7 +77,16 @@ class Placement:
     ready_at_ms: int
     due_at_ms: int | None
     run_at_ms: int | None
+    on_duplicate: OnDuplicate
     requeue: bool
+    unique_for_ms: int | None
+    expires_at_ms: int | None
+    ttl_ms: int | None
+    """The time to live, where it begins with the first attempt."""
+    has_ttl: bool
+    """Whether anybody said how long it may wait; otherwise a parent's time to live is its own."""
+    fail_fast: bool
+    max_interruptions: int
     inherits_tags: bool
     """Whether a parent's tags are taken over where these set none."""
     attempt: str | None
@@ -84,9 +104,11 @@ def type_defaults(task: TaskOptions, domain: TaskOptions, scheduler: TaskOptions
         retry=options.get("retry", RetryPolicy()),
         max_retries=_max_retries(task, domain, scheduler, BUILT_IN),
         stop_grace=options.get("stop_grace", timedelta(seconds=30)),
+        cancel_grace=options.get("cancel_grace", timedelta(seconds=30)),
         preemptible=options.get("preemptible", True),
     )
-    return TypeDefaults(options=options, tags=tags, attempt=attempt)
+    given = frozenset({*task, *domain, *scheduler})
+    return TypeDefaults(options=options, given=given, tags=tags, attempt=attempt)
 
 
 def _max_retries(*layers: TaskOptions) -> int:
@@ -138,6 +160,10 @@ def placement(
             check_text(text, f"task_{name}()")
     now_ms = to_ms(now)
     run_at_ms = _start(options, call, now)
+    ttl = options.get("ttl")
+    ttl_ms = None if ttl is None else ceil_ms(ttl)
+    from_submission = options.get("ttl_from") is not TtlFrom.FIRST_ATTEMPT
+    unique_for = options.get("unique_for")
     due_at_ms = run_at_ms if run_at_ms is not None and run_at_ms > now_ms else None
     return Placement(
         key=call.get("key", payload_key),
@@ -149,7 +175,14 @@ def placement(
         ready_at_ms=now_ms if due_at_ms is None else due_at_ms,
         due_at_ms=due_at_ms,
         run_at_ms=run_at_ms,
+        on_duplicate=options.get("on_duplicate", OnDuplicate.KEEP),
         requeue=options.get("requeue", True),
+        unique_for_ms=None if unique_for is None else ceil_ms(unique_for),
+        expires_at_ms=now_ms + ttl_ms if ttl_ms is not None and from_submission else None,
+        ttl_ms=None if from_submission else ttl_ms,
+        has_ttl="ttl" in call or "ttl" in defaults.given,
+        fail_fast=options.get("fail_fast", True),
+        max_interruptions=options.get("max_interruptions", 5),
         inherits_tags=call.get("tags", tags) is not None,
         attempt=_stored(call),
     )
@@ -170,9 +203,8 @@ def attempt_options(
         timeout=_from_us(own["timeout"]) if "timeout" in own else options.timeout,
         retry=retry,
         max_retries=max_retries,
-        stop_grace=timedelta(microseconds=own["stop_grace"])
-        if "stop_grace" in own
-        else options.stop_grace,
+        stop_grace=_grace(own, "stop_grace", options.stop_grace),
+        cancel_grace=_grace(own, "cancel_grace", options.cancel_grace),
         preemptible=own.get("preemptible", options.preemptible),
     )
 
@@ -182,20 +214,25 @@ def _start(options: TaskOptions, call: SubmitOptions, now: datetime) -> int | No
         run_at = call["run_at"]
         if "delay" in call:
             raise ConfigurationError("delay and run_at were both given; a task has one start time")
-        if run_at.tzinfo is None:
-            raise ConfigurationError(
-                f"run_at={run_at!r} has no time zone; use an aware datetime such as "
-                "datetime.now(timezone.utc)"
-            )
-        run_at_ms = to_ms(run_at)
-        if not FIRST_MS <= run_at_ms <= LAST_MS:
-            raise ConfigurationError(
-                f"run_at={run_at!r} is before the year 1 or after the year 9999 in UTC; times are "
-                f"kept in UTC, from {from_ms(FIRST_MS)} to {from_ms(LAST_MS)}"
-            )
-        return run_at_ms
+        return checked_start(run_at)
     delay = options.get("delay", timedelta(0))
     return to_ms(now) + ceil_ms(delay) if delay else None
+
+
+def checked_start(run_at: datetime) -> int:
+    """A start time in milliseconds; ConfigurationError for a naive one, or one out of range."""
+    if run_at.tzinfo is None:
+        raise ConfigurationError(
+            f"run_at={run_at!r:.100} has no time zone; use an aware datetime such as "
+            "datetime.now(timezone.utc)"
+        )
+    run_at_ms = to_ms(run_at)
+    if not FIRST_MS <= run_at_ms <= LAST_MS:
+        raise ConfigurationError(
+            f"run_at={run_at!r} is before the year 1 or after the year 9999 in UTC; times are "
+            f"kept in UTC, from {from_ms(FIRST_MS)} to {from_ms(LAST_MS)}"
+        )
+    return run_at_ms
 
 
 def _stored(call: SubmitOptions) -> str | None:
@@ -217,6 +254,10 @@ def _to_json(value: object) -> object:
             return value
 
 
+def _grace(own: Mapping[str, Any], name: str, inherited: timedelta) -> timedelta:
+    return timedelta(microseconds=own[name]) if name in own else inherited
+
+
 def _from_us(stored: int | None) -> timedelta | None:
     return None if stored is None else timedelta(microseconds=stored)
 
@@ -226,6 +267,10 @@ def _retry_to(policy: RetryPolicy) -> dict[str, object]:
         raise ConfigurationError(
             "retry_on cannot be stored with a task: set it on the task class or the domain; "
             "a call inherits it from there"
+        )
+    if not isinstance(policy.backoff, Backoff):
+        raise ConfigurationError(
+            "a wait strategy cannot be stored with a task: set it on the task class or the domain"
         )
     return {
         "max_retries": policy.max_retries,

@@ -64,7 +64,8 @@ def plan(queue: Queue, slots: Slots, now_ns: int) -> list[Start]:
     """Take out of ``queue`` what may start now, and have it enter its gates.
 
     Maximal: when it returns, either every slot is taken or every lane is empty or parked at a
-    closed gate. A lane that is held never holds another. What starts is counted at once, so no
+    closed gate. A lane that is held never holds another, but for a task that is to run alone: in
+    its turn it waits for all slots, and nothing else starts. What starts is counted at once, so no
     slot is given twice. Each step costs O(log lanes).
     """
     starts: list[Start] = []
@@ -75,9 +76,12 @@ def plan(queue: Queue, slots: Slots, now_ns: int) -> list[Start]:
             break
         woken_by = queue.woken_by()
         closed = lane.first_closed(now_ns)
+        if closed is None and lane.stage.is_alone and slots.held:
+            break  # what runs ends first
         if closed is None:
             starts.append(queue.take(now_ns))
             slots.enter(now_ns)
+            slots.is_taken_alone = lane.stage.is_alone
             for gate in lane.gates:
                 gate.enter(now_ns)
         else:

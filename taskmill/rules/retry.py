@@ -19,9 +19,14 @@ def is_retryable(policy: RetryPolicy, error: BaseException) -> bool:
     return named(error) if callable(named) else isinstance(error, named)
 
 
-def retry_delay(policy: RetryPolicy, attempt: int, *, jitter: float) -> timedelta:
-    """The delay after failed attempt number ``attempt`` (from 1); ``jitter`` is in [0, 1)."""
-    full = min(_growth(policy, attempt), policy.max_delay)
+def retry_delay(
+    policy: RetryPolicy, attempt: int, *, jitter: float, waits: timedelta | None = None
+) -> timedelta:
+    """The delay after failed attempt number ``attempt`` (from 1); ``jitter`` is in [0, 1).
+
+    ``waits`` is what the wait strategy of the policy said, where it has one.
+    """
+    full = min(_growth(policy, attempt) if waits is None else waits, policy.max_delay)
     match policy.jitter:
         case Jitter.NONE:
             return full
@@ -47,7 +52,7 @@ def _growth(policy: RetryPolicy, attempt: int) -> timedelta:
             except OverflowError:
                 return policy.max_delay
         case _:
-            assert_never(policy.backoff)
+            raise ValueError("a wait strategy says itself how long it waits")
 
 
 def _scaled(policy: RetryPolicy, factor: float) -> timedelta:

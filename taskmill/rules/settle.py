@@ -9,6 +9,7 @@ import attrs
 
 from taskmill.model.changes import Settlement, StopCause
 from taskmill.model.record import ErrorRecord, TaskRecord
+from taskmill.model.resources import IoTotals
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import ceil_ms
 
@@ -18,9 +19,10 @@ CANCELLED_RUNNING = "cancelled while running"
 
 @attrs.frozen
 class Returned:
-    """The handler returned; its result as JSON."""
+    """The handler returned; its result as JSON, or what its ``finalize`` gets."""
 
     result: str | None
+    finalizes: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -37,52 +39,102 @@ class Raised:
 
 
 @attrs.frozen
+class Snoozed:
+    """The handler asked to be run again later."""
+
+    delay: timedelta
+
+
+@attrs.frozen
 class Halted:
     """The handler was told to stop before it had an outcome, and has stopped."""
 
     cause: StopCause
+    is_undone: bool = False
+    """Whether its ``on_cancel`` has run since, or is not owed."""
+    reason: str | None = None
+    """Why, where it is the handler itself that ended the task."""
+    error: ErrorRecord | None = None
+    """What its ``on_cancel`` raised."""
 
 
-Result: TypeAlias = Returned | Raised | Halted
+Result: TypeAlias = Returned | Raised | Snoozed | Halted
 
 
-def settle(record: TaskRecord, result: Result, *, now_ms: int) -> Settlement:
-    """Decide how the run that ``record`` describes is settled."""
+def settle(
+    record: TaskRecord, result: Result, *, now_ms: int, io: IoTotals | None = None
+) -> Settlement:
+    """Decide how the run that ``record`` describes is settled; ``io`` is what all runs moved."""
     match result:
-        case Returned(result=value):
-            return _ended(record, now_ms, TaskStatus.COMPLETED, result=value)
+        case Returned(result=value, finalizes=finalizes):
+            return _ended(
+                record, now_ms, TaskStatus.COMPLETED, result=value, finalizes=finalizes, io=io
+            )
         case Raised():
-            return _failed(record, result, now_ms)
+            return _failed(record, result, now_ms, io)
+        case Snoozed(delay=delay):
+            return _again(record, now_ms, io, delay=delay)
         case Halted():
-            return _halted(record, result.cause, now_ms)
+            return _halted(record, result, now_ms, io)
         case _:
             assert_never(result)
 
 
-def _halted(record: TaskRecord, cause: StopCause, now_ms: int) -> Settlement:
-    match cause:
-        case StopCause.CANCELLED:
-            return _ended(record, now_ms, TaskStatus.CANCELLED, reason=CANCELLED_RUNNING)
-        case StopCause.SHUTDOWN | StopCause.PAUSED | StopCause.PREEMPTED:
-            return Settlement(
-                id=record.id,
-                run=record.run,
-                now_ms=now_ms,
-                status=TaskStatus.PENDING,
-                attempt=record.attempt - 1,
-                preempted=cause is StopCause.PREEMPTED,
+def _halted(record: TaskRecord, halted: Halted, now_ms: int, io: IoTotals | None) -> Settlement:
+    match halted.cause:
+        case StopCause.CANCELLED | StopCause.SUPERSEDED | StopCause.FAILED:
+            status = _ENDS[halted.cause]
+            reason = halted.reason or CANCELLED_RUNNING
+            return _ended(
+                record,
+                now_ms,
+                status,
+                reason=reason,
+                error=halted.error,
+                is_undone=halted.is_undone,
+                io=io,
             )
+        case StopCause.SHUTDOWN | StopCause.PAUSED | StopCause.PREEMPTED:
+            return _again(record, now_ms, io, preempted=halted.cause is StopCause.PREEMPTED)
         case StopCause.TIMEOUT:
             raise ValueError("a timeout is settled as the TimeoutError that it raises")
         case _:
-            assert_never(cause)
+            assert_never(halted.cause)
 
 
-def _failed(record: TaskRecord, raised: Raised, now_ms: int) -> Settlement:
+_ENDS = {
+    StopCause.CANCELLED: TaskStatus.CANCELLED,
+    StopCause.SUPERSEDED: TaskStatus.SUPERSEDED,
+    StopCause.FAILED: TaskStatus.FAILED,
+}
+
+
+def _again(
+    record: TaskRecord,
+    now_ms: int,
+    io: IoTotals | None,
+    *,
+    delay: timedelta = timedelta(0),
+    preempted: bool = False,
+) -> Settlement:
+    """Back to the queue; the run is no attempt."""
+    return Settlement(
+        id=record.id,
+        run=record.run,
+        now_ms=now_ms,
+        status=TaskStatus.PENDING,
+        attempt=record.attempt - 1,
+        due_at_ms=now_ms + ceil_ms(delay) if delay else None,
+        preempted=preempted,
+        io=io,
+    )
+
+
+def _failed(record: TaskRecord, raised: Raised, now_ms: int, io: IoTotals | None) -> Settlement:
     error = raised.error
     if raised.delay is None:
         reason = raised.reason or _summary(error)
-        return _ended(record, now_ms, TaskStatus.FAILED, reason=reason, error=error)
+        return _ended(record, now_ms, TaskStatus.FAILED, reason=reason, error=error, io=io)
     if record.attempt <= raised.max_retries:
         delay_ms = ceil_ms(raised.delay)
         return Settlement(
@@ -93,11 +145,12 @@ def _failed(record: TaskRecord, raised: Raised, now_ms: int) -> Settlement:
             attempt=record.attempt,
             due_at_ms=now_ms + delay_ms if delay_ms else None,
             error=error,
+            io=io,
         )
     status = TaskStatus.DEAD if raised.dead_letter else TaskStatus.FAILED
     often = "once:" if record.attempt == 1 else f"{record.attempt} times; last:"
     reason = f"failed {often} {_summary(error)}"
-    return _ended(record, now_ms, status, reason=reason, error=error)
+    return _ended(record, now_ms, status, reason=reason, error=error, io=io)
 
 
 def _summary(error: ErrorRecord) -> str:
@@ -114,6 +167,9 @@ def _ended(
     result: str | None = None,
     reason: str | None = None,
     error: ErrorRecord | None = None,
+    finalizes: bool = False,
+    is_undone: bool = False,
+    io: IoTotals | None = None,
 ) -> Settlement:
     return Settlement(
         id=record.id,
@@ -124,4 +180,8 @@ def _ended(
         result=result,
         reason=reason,
         error=error,
+        finalizes=finalizes,
+        is_undone=is_undone,
+        io=io,
+        has_tags=bool(record.tags),
     )

@@ -1,109 +1,303 @@
 """The reads and writes that a rule can ask for inside a transaction.
 
 A rule that needs the store is a generator: it yields steps, is sent their answers, and returns
-its effect. Each backend carries the steps out over its own driver.
+its effect. Each backend carries the steps out over its own driver. Nobody else writes meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TypeAlias, TypeVar
+import enum
+from collections.abc import Generator, Mapping
+from typing import Any, Generic, TypeAlias, cast
 
 import attrs
+from typing_extensions import TypeVar
 
 from taskmill.model.changes import NewTask, Settlement
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.selection import Selection
+from taskmill.model.status import TaskStatus
+
+A = TypeVar("A", default=None)
+"""What the answer is."""
+
+
+class Tie(enum.IntEnum):
+    """Why one task waits for another, beside being its parent or its follow-up."""
+
+    NEEDS = 0
+    """It depends on it."""
+    JOINS = 1
+    """It spawned the same work, and waits for it as for a child."""
+
+
+class Step(Generic[A]):
+    """One read or write."""
+
+
+# --- reads ---------------------------------------------------------------------------------------
 
 
 @attrs.frozen
-class Insert:
-    """Insert the task. Answer: its id, or None where its identity is taken."""
+class FindTask(Step[TaskRecord | None]):
+    """The record of the task with this id, or None."""
 
-    task: NewTask
-    follow_up: bool = False
+    id: TaskId
 
 
 @attrs.frozen
-class FindActive:
-    """Answer: the record of the active task, or of the follow-up, with this identity."""
+class FindTasks(Step[tuple[TaskRecord, ...]]):
+    """The records of those of these tasks that exist, by id."""
+
+    ids: tuple[TaskId, ...]
+
+
+@attrs.frozen
+class FindStates(Step[Mapping[TaskId, TaskStatus]]):
+    """Where those of these tasks are that exist."""
+
+    ids: tuple[TaskId, ...]
+
+
+@attrs.frozen
+class FindLastId(Step[int]):
+    """The highest id that was ever given."""
+
+
+@attrs.frozen
+class FindActive(Step[TaskRecord | None]):
+    """The record of the active task, or of the follow-up, with this identity."""
 
     identity: bytes
     follow_up: bool
 
 
 @attrs.frozen
-class FindTask:
-    """Answer: the record of the task with this id, or None."""
+class FindHolder(Step[TaskRecord | None]):
+    """The record of the active task with the identity of a task that has ended."""
 
     id: TaskId
 
 
 @attrs.frozen
-class Upgrade:
-    """Give a waiting task a better priority. No answer."""
+class FindWindow(Step[TaskRecord | None]):
+    """The record of the completed task that still stands for this identity."""
 
-    id: TaskId
-    priority: int
-
-
-@attrs.frozen
-class Settle:
-    """Settle the run if it is still this one and was not told to stop. Answer: its id, or None."""
-
-    settlement: Settlement
-
-
-@attrs.frozen
-class SettleStopped:
-    """Settle the run as cancelled if it is this one and was told to. Answer: its id, or None."""
-
-    settlement: Settlement
-
-
-@attrs.frozen
-class RecordError:
-    """Keep the error of a settlement with its task. No answer."""
-
-    settlement: Settlement
-
-
-@attrs.frozen(kw_only=True)
-class EndWaiting:
-    """Cancel a task that has not started. No answer."""
-
-    id: TaskId
-    now_ms: int
-    reason: str
-
-
-@attrs.frozen
-class RequestStop:
-    """Put on record that a running task is to stop. No answer."""
-
-    id: TaskId
-
-
-@attrs.frozen(kw_only=True)
-class ReleaseFollowUp:
-    """Let what waited behind an ended task take its place. Answer: its record, or None."""
-
-    id: TaskId
+    identity: bytes
     now_ms: int
 
 
-Step: TypeAlias = (
-    Insert
+@attrs.frozen
+class FindChildren(Step[tuple[TaskRecord, ...]]):
+    """The active children of these tasks, by id."""
+
+    ids: tuple[TaskId, ...]
+
+
+@attrs.frozen
+class FindOpen(Step[frozenset[TaskId]]):
+    """Those of these tasks that have active children, or joined a task that has not ended."""
+
+    ids: tuple[TaskId, ...]
+
+
+@attrs.frozen
+class FindFailedChild(Step[TaskRecord | None]):
+    """A child of this life of a task, or a task it joined, that ended in failure."""
+
+    id: TaskId
+
+
+@attrs.frozen
+class FindFollowUps(Step[tuple[TaskRecord, ...]]):
+    """The tasks that wait in the follow-up place behind these, by id."""
+
+    ids: tuple[TaskId, ...]
+
+
+@attrs.frozen
+class Waiter:
+    """A task that waits for another by a tie."""
+
+    record: TaskRecord
+    waits_for: TaskId
+    tie: Tie
+
+
+@attrs.frozen
+class FindWaiters(Step[tuple[Waiter, ...]]):
+    """The active tasks whose unmet ties are on these, by id."""
+
+    ids: tuple[TaskId, ...]
+
+
+@attrs.frozen
+class FindHeldUp(Step[frozenset[TaskId]]):
+    """The tasks that cannot end before one of these has: by ties, as parents or follow-ups."""
+
+    ids: tuple[TaskId, ...]
+
+
+@attrs.frozen
+class FindNeeds(Step[Mapping[TaskId, TaskStatus]]):
+    """What a task depends on that is not met, and where it is."""
+
+    id: TaskId
+
+
+@attrs.frozen
+class FindUnmet(Step[frozenset[TaskId]]):
+    """Those of these tasks that depend on something that is not met."""
+
+    ids: tuple[TaskId, ...]
+
+
+@attrs.frozen
+class Select(Step[tuple[TaskId, ...]]):
+    """The tasks that are meant, by id."""
+
+    selection: Selection
+
+
+@attrs.frozen
+class FindExpired(Step[tuple[TaskRecord, ...]]):
+    """Tasks that have not started and whose time to live is over, the oldest first."""
+
+    now_ms: int
+    limit: int
+
+
+@attrs.frozen
+class FindNextExpiry(Step[int | None]):
+    """When the next task expires."""
+
+
+# --- writes --------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Insert(Step[TaskId | None]):
+    """Insert the task. Answer: its id, or None where its identity is taken."""
+
+    task: NewTask
+    status: TaskStatus = TaskStatus.PENDING
+    follow_up: bool = False
+
+
+@attrs.frozen
+class Settle(Step[bool]):
+    """Settle the run if it is still this one, was not told to stop and concerns nobody else.
+
+    Answer: whether that was so.
+    """
+
+    settlement: Settlement
+
+
+@attrs.frozen
+class Put(Step):
+    """Write what can change of these records."""
+
+    records: tuple[TaskRecord, ...]
+
+
+@attrs.frozen
+class PutTags(Step):
+    """Write the tags of this record."""
+
+    record: TaskRecord
+
+
+@attrs.frozen
+class RecordError(Step):
+    """Keep the error of a settlement with its task."""
+
+    settlement: Settlement
+
+
+@attrs.frozen
+class Link(Step):
+    """Have a task wait for others; what is ``met`` is kept for the record alone."""
+
+    id: TaskId
+    waits_for: tuple[TaskId, ...]
+    tie: Tie
+    met: bool = False
+
+
+@attrs.frozen
+class Meet(Step):
+    """These tasks wait for those no longer: (task, waits_for)."""
+
+    pairs: tuple[tuple[TaskId, TaskId], ...]
+
+
+@attrs.frozen
+class Redirect(Step):
+    """Who waited for the old task waits for the new one."""
+
+    old: TaskId
+    new: TaskId
+
+
+@attrs.frozen
+class Untie(Step):
+    """Forget what a task has joined."""
+
+    id: TaskId
+
+
+@attrs.frozen
+class Mark(Step):
+    """The end of these tasks concerns others."""
+
+    ids: tuple[TaskId, ...]
+
+
+@attrs.frozen
+class EndWindow(Step):
+    """A completed task stands for its identity no longer."""
+
+    id: TaskId
+
+
+AnyStep: TypeAlias = (
+    FindTask
+    | FindTasks
+    | FindStates
+    | FindLastId
     | FindActive
-    | FindTask
-    | Upgrade
+    | FindHolder
+    | FindWindow
+    | FindChildren
+    | FindOpen
+    | FindFailedChild
+    | FindFollowUps
+    | FindWaiters
+    | FindHeldUp
+    | FindNeeds
+    | FindUnmet
+    | Select
+    | FindExpired
+    | FindNextExpiry
+    | Insert
     | Settle
-    | SettleStopped
+    | Put
+    | PutTags
     | RecordError
-    | EndWaiting
-    | RequestStop
-    | ReleaseFollowUp
+    | Link
+    | Meet
+    | Redirect
+    | Untie
+    | Mark
+    | EndWindow
 )
-Answer: TypeAlias = TaskId | TaskRecord | None
 
-E = TypeVar("E")
-Rule: TypeAlias = Generator[Step, Answer, E]
+E = TypeVar("E", default=None)
+Rule: TypeAlias = Generator[AnyStep, Any, E]
+
+
+def ask(step: Step[A]) -> Rule[A]:
+    """Yield ``step`` and return its answer: ``answer = yield from ask(FindTask(id))``."""
+    answer: A = yield cast("AnyStep", step)  # every step is one of them
+    return answer

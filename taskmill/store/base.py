@@ -6,29 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-import attrs
-
-from taskmill.model.changes import Change, Effect, Opening
+from taskmill.model.changes import Change
+from taskmill.model.effects import Effect, Opening
 from taskmill.model.errors import StoreError
 from taskmill.model.record import TaskId, TaskRecord
-from taskmill.model.status import TaskStatus
-
-
-@attrs.frozen(kw_only=True)
-class Selection:
-    """Which tasks, in terms a store can look up; None means any."""
-
-    domain: str | None = None
-    types: frozenset[str] | None = None
-    statuses: frozenset[TaskStatus]
-    ids: frozenset[TaskId] | None = None
-    any_group: bool = True
-    group: str | None = None
-    """Looked at where ``any_group`` is false; None is then the tasks without a group."""
-    parent: TaskId | None = None
-    key: str | None = None
-    created_before: datetime | None = None
-    created_after: datetime | None = None
+from taskmill.model.selection import Selection
 
 
 class Store(Protocol):

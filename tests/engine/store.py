@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from taskmill import SqliteStore, StoreError, TaskId, TaskRecord
-from taskmill.model.changes import Change, Claim, Effect, Opening
-from taskmill.store.base import Selection
+from taskmill.model.changes import Change, Claim
+from taskmill.model.effects import Effect, Opening
+from taskmill.model.selection import Selection
 
 
 class FailingStore:

@@ -18,14 +18,12 @@ from taskmill.model.changes import (
     CancelTask,
     Ended,
     NewTask,
-    Placed,
     Ready,
-    Refused,
-    Settled,
     Settlement,
     Stopping,
     Unchanged,
 )
+from taskmill.model.effects import Placed, Refused, Settled
 from taskmill.model.limits import MAX_TAGS
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord

@@ -25,7 +25,8 @@ from hypothesis.stateful import (
 
 from taskmill.engine.lanes import START, WINDOW, Level, Position
 from taskmill.engine.ready import ReadyQueue
-from taskmill.model.changes import LevelCount, Ready, Refill
+from taskmill.model.changes import Ready, Refill
+from taskmill.model.effects import LevelCount
 from taskmill.model.record import TaskId
 from taskmill.rules.gates import GateKind, Slots
 from taskmill.rules.limits import Limits

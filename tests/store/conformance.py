@@ -17,23 +17,22 @@ from taskmill.model.changes import (
     CancelTask,
     Change,
     Claim,
-    Effect,
     NewTask,
     Pause,
-    Placed,
     Resume,
-    Settled,
     Settlement,
     Submit,
 )
+from taskmill.model.effects import Effect, Placed, Settled
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
+from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TERMINAL
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.dedup import identity
 from taskmill.rules.settle import Raised, Result, Returned, settle
-from taskmill.store.base import Selection, Store
+from taskmill.store.base import Store
 from taskmill.store.sqlite import SqliteStore
 from taskmill.store.sqlite.store import Durability
 

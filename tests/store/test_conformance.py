@@ -7,19 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from taskmill.model.changes import (
-    CancelTask,
-    Claim,
-    Ended,
-    Placed,
-    Promote,
-    Ready,
-    Refill,
-    Refilled,
-    Refused,
-    Settled,
-    Submit,
-)
+from taskmill.model.changes import CancelTask, Claim, Ended, Promote, Ready, Refill, Submit
+from taskmill.model.effects import Placed, Refilled, Refused, Settled
 from taskmill.model.errors import InvalidState, StoreError
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from taskmill.model.changes import LevelCount, Settled, StopCause
+from taskmill.model.changes import StopCause
+from taskmill.model.effects import LevelCount, Settled
 from taskmill.model.errors import StoreInUse
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus

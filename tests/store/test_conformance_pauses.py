@@ -10,8 +10,9 @@ import pytest
 from taskmill.model.changes import Pause, Resume, Submit
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord, PauseScope
+from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
-from taskmill.store.base import Selection, Store
+from taskmill.store.base import Store
 
 from .conformance import (
     ANY,

@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from taskmill.model.pauses import PauseRecord, PauseScope
+from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
-from taskmill.store.base import Selection, Store
+from taskmill.store.base import Store
 
 from .conformance import (
     MINUTE,

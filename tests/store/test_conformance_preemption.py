@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskmill.model.changes import LevelCount, Settled, StopCause, Stopping
+from taskmill.model.changes import StopCause, Stopping
+from taskmill.model.effects import LevelCount, Settled
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.rules.settle import Halted, Result, Returned

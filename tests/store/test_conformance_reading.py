@@ -8,11 +8,13 @@ from typing import Any
 import attrs
 import pytest
 
-from taskmill.model.changes import Claim, Promote, Promoted, Ready, Refill, Refilled, Submit
+from taskmill.model.changes import Claim, Promote, Ready, Refill, Submit
+from taskmill.model.effects import Promoted, Refilled
 from taskmill.model.record import TaskId
+from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 from taskmill.model.times import from_ms
-from taskmill.store.base import Selection, Store
+from taskmill.store.base import Store
 
 from .conformance import (
     ANY,

@@ -11,15 +11,14 @@ from taskmill.model.changes import (
     Claim,
     Ended,
     Promote,
-    Promoted,
     Ready,
-    Settled,
     Settlement,
     StopCause,
     Stopping,
     Submit,
     Unchanged,
 )
+from taskmill.model.effects import Promoted, Settled
 from taskmill.model.errors import StoreError
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord

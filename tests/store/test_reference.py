@@ -28,10 +28,11 @@ from taskmill.model.changes import (
 )
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
 from taskmill.rules.settle import Halted, Raised, Returned, settle
-from taskmill.store.base import Selection, Store
+from taskmill.store.base import Store
 
 from .conformance import ANY, BACKENDS, T0, UNKNOWN, Backend, failure, new_task
 from .reference import Reference

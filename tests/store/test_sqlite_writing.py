@@ -13,7 +13,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from taskmill.model.changes import CancelTask, Claim, Placed, Submit
+from taskmill.model.changes import CancelTask, Claim, Submit
+from taskmill.model.effects import Placed
 from taskmill.model.errors import ConfigurationError, StoreError
 from taskmill.store.sqlite import SqliteStore
 from taskmill.store.sqlite.store import WAL_LIMIT, Durability

@@ -16,9 +16,9 @@ import taskmill.store.sqlite
 from taskmill.model.changes import CancelTask, Claim, Pause, Resume, Submit
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId
+from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 from taskmill.rules.settle import Returned, settle
-from taskmill.store.base import Selection
 from taskmill.store.sqlite import batch, opening
 from taskmill.store.sqlite.connection import run_on
 from taskmill.store.sqlite.rows import selection_values

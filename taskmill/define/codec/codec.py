@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, final, get_type_hints
 
 from taskmill.define.codec.containers import canonical_json
 from taskmill.define.codec.hints import Scope, resolve
@@ -12,7 +13,7 @@ from taskmill.define.codec.types import ShapeFinder
 from taskmill.model.errors import ConfigurationError, PayloadError, PayloadTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from taskmill.define.task import Task
 
@@ -92,6 +93,48 @@ class Codec:
                 f"{self._result_name}: none is stored, but the type declares {self._result.name}"
             )
         return _decode(self._result, text, self._result_name)
+
+
+@final
+class MemoCodec:
+    """Turns what a handler returns for its ``finalize`` into JSON, and back.
+
+    Its type is that of the parameter of ``finalize``, else what the handler is annotated to
+    return; without both it must be plain JSON.
+    """
+
+    def __init__(
+        self, task: type[Task[Any, Any]], execute: Callable[..., Any], finalize: Callable[..., Any]
+    ) -> None:
+        self._name = f"what the handler of {task.__qualname__} returns for its finalize"
+        meant = _memo_type(execute, finalize, self._name)
+        self._shape = ShapeFinder().shape(meant, Scope(label=self._name, owner=task))
+
+    def encode(self, value: object) -> str:
+        """Return the canonical JSON; PayloadError for what does not fit."""
+        return _encode(self._shape, value, self._name)
+
+    def decode(self, text: str | None) -> Any:
+        """Return the value; PayloadError if what is stored does not fit any more."""
+        return None if text is None else _decode(self._shape, text, self._name)
+
+
+def _memo_type(execute: Callable[..., Any], finalize: Callable[..., Any], name: str) -> Any:
+    for function, index in ((finalize, 1), (execute, None)):
+        try:
+            hints = get_type_hints(inspect.unwrap(function))
+            names = [*inspect.signature(function).parameters]
+        except NameError as error:
+            raise ConfigurationError(
+                f"{name}: {error.name!r} in the annotations of {function!r} cannot be resolved; "
+                "define it in the module, and import it at run time"
+            ) from error
+        except (TypeError, ValueError, AttributeError):
+            continue
+        at = "return" if index is None else names[index] if len(names) > index else ""
+        if at in hints:
+            return hints[at]
+    return Any
 
 
 def _encode(shape: Shape, value: object, name: str) -> str:

@@ -8,65 +8,47 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, assert_never
+from typing import assert_never
 
 import attrs
 
 from taskmill.model.changes import (
     CancelTask,
+    CancelWhere,
     Change,
     Claim,
-    Effect,
+    Delete,
+    Expire,
     NewTask,
     Pause,
-    Placed,
     Promote,
-    Promoted,
+    Prune,
     Ready,
     Refill,
-    Refilled,
-    Refused,
+    Reorder,
     Resume,
+    Revive,
+    ReviveWhere,
+    SetTags,
     Settlement,
     Submit,
 )
+from taskmill.model.effects import Effect, Placed, Promoted, Refilled, Refused
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
-from taskmill.model.status import TaskStatus
 from taskmill.rules.dedup import inserted, place
-from taskmill.rules.ending import cancel, end_run
-from taskmill.rules.steps import (
-    Answer,
-    EndWaiting,
-    FindActive,
-    FindTask,
-    Insert,
-    RecordError,
-    ReleaseFollowUp,
-    RequestStop,
-    Rule,
-    Settle,
-    SettleStopped,
-    Step,
-    Upgrade,
-)
-from taskmill.store.sqlite.rows import (
-    error_values,
-    insert_values,
-    pause_of,
-    record_of,
-    settle_values,
-)
+from taskmill.rules.ending import cancel, cancel_where, end_run, expire
+from taskmill.rules.reviving import reorder, revive, revive_where, set_tags
+from taskmill.store.sqlite.carrying import full_record, run_rule
+from taskmill.store.sqlite.deleting import delete
+from taskmill.store.sqlite.rows import insert_values, pause_of
 from taskmill.store.sqlite.statements import SQL
 
 log = logging.getLogger("taskmill.store")
 
-E = TypeVar("E")
-
 REFUSALS = (sqlite3.Error, OverflowError, UnicodeError)
 """What the driver raises for a statement: a number or a text may be none that SQLite can hold."""
-MAX_ID = 2**63 - 1
 
 
 def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | StoreError]:
@@ -79,8 +61,8 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | St
     try:
         try:
             effects: list[Effect | StoreError] = [*_apply_all(db, changes)]
-        except Exception:
-            if not db.in_transaction:  # a full disk ends it: nobody's own fault
+        except Exception as error:
+            if not db.in_transaction or _is_of_the_disk(error):
                 raise
             db.execute("ROLLBACK")
             db.execute("BEGIN IMMEDIATE")
@@ -94,12 +76,18 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | St
     return effects
 
 
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether it is nobody's own fault, and would hit every other change as well."""
+    code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+
+
 def _apply_alone(db: sqlite3.Connection, change: Change) -> Effect | StoreError:
     db.execute("SAVEPOINT one")
     try:
         effect = _apply_one(db, change)
     except Exception as error:
-        if not db.in_transaction:
+        if not db.in_transaction or _is_of_the_disk(error):
             raise
         db.execute("ROLLBACK TO one")
         db.execute("RELEASE one")
@@ -121,11 +109,7 @@ def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> N
     """
     log.error("task %d cannot be read, and is cancelled", claim.id, exc_info=error)
     reason = f"what is stored of this task cannot be read: {error!r:.300}"
-    for step in (
-        EndWaiting(id=claim.id, now_ms=claim.now_ms, reason=reason),
-        ReleaseFollowUp(id=claim.id, now_ms=claim.now_ms),
-    ):
-        carry_out(db, step)
+    db.execute(SQL["end_unreadable"], {"id": claim.id, "now_ms": claim.now_ms, "reason": reason})
 
 
 def _apply_all(db: sqlite3.Connection, changes: Sequence[Change]) -> Iterator[Effect]:
@@ -143,7 +127,7 @@ def _apply_all(db: sqlite3.Connection, changes: Sequence[Change]) -> Iterator[Ef
         yield from _claim(db, claims)
 
 
-def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:
+def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:  # noqa: C901 - a case each
     match change:
         case Claim():
             [record] = _claim(db, [change])
@@ -158,6 +142,20 @@ def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:
             return _promote(db, change)
         case CancelTask():
             return run_rule(db, cancel(change))
+        case CancelWhere():
+            return run_rule(db, cancel_where(change))
+        case Revive():
+            return run_rule(db, revive(change))
+        case ReviveWhere():
+            return run_rule(db, revive_where(change))
+        case Reorder():
+            return run_rule(db, reorder(change))
+        case Expire():
+            return run_rule(db, expire(change))
+        case SetTags():
+            return run_rule(db, set_tags(change))
+        case Delete() | Prune():
+            return delete(db, change)
         case Pause() | Resume():
             return _hold(db, change)
         case _:
@@ -182,7 +180,8 @@ def _submit(db: sqlite3.Connection, change: Submit) -> tuple[Placed, ...] | Refu
                 return effect
             db.execute("ROLLBACK TO submit")
             db.execute("RELEASE submit")
-            return Refused(f"task {index} of {len(change.tasks)}: {effect.reason}")
+            reason = f"task {index} of {len(change.tasks)}: {effect.reason}"
+            return Refused(reason, effect.fault)
         placed.append(effect)
     if not alone:
         db.execute("RELEASE submit")
@@ -194,7 +193,7 @@ def _insert_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Place
 
     Nobody else writes meanwhile, so that the ids AUTOINCREMENT gives follow each other.
     """
-    if any(task.parent is not None for task in tasks):
+    if any(task.parent is not None or task.depends_on for task in tasks):
         return None
     rows = [insert_values(task, follow_up=False) for task in tasks]
     if db.executemany(SQL["insert"], rows).rowcount != len(tasks):
@@ -206,9 +205,15 @@ def _insert_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Place
 
 def _claim(db: sqlite3.Connection, claims: Sequence[Claim]) -> list[TaskRecord | None]:
     """Make claims of one time; a statement each would cost twice as much."""
-    ids = json.dumps([claim.id for claim in claims])
-    rows = db.execute(SQL["claim"], {"ids": ids, "now_ms": claims[0].now_ms}).fetchall()
-    claimed = {record.id: record for record in (_with_errors(db, row) for row in rows)}
+    values = {"ids": _json([claim.id for claim in claims]), "now_ms": claims[0].now_ms}
+    rows = db.execute(SQL["claim"], values).fetchall()
+    claimed = {record.id: record for record in (full_record(db, row) for row in rows)}
+    with_undo = [claim.id for claim in claims if claim.has_undo and claim.id in claimed]
+    if with_undo:
+        db.execute(SQL["has_undo"], (_json(with_undo),))
+    first = [task for task, record in claimed.items() if record.run == 1]
+    if first:
+        db.execute(SQL["begin_ttl"], values | {"ids": _json(first)})
     return [claimed.pop(claim.id, None) for claim in claims]
 
 
@@ -220,6 +225,7 @@ def _refill(db: sqlite3.Connection, change: Refill) -> Refilled:
             "type": change.type,
             "group": change.group,
             "priority": change.priority,
+            "stage": change.stage,
             "ready_at_ms": ready_at_ms,
             "id": task,
             "limit": change.limit,
@@ -231,8 +237,8 @@ def _refill(db: sqlite3.Connection, change: Refill) -> Refilled:
 def _promote(db: sqlite3.Connection, change: Promote) -> Promoted:
     rows = db.execute(SQL["promote"], {"now_ms": change.now_ms, "limit": change.limit}).fetchall()
     return Promoted(
-        ready=tuple(Ready(*row[:5]) for row in rows),
-        retries=Counter(row[0] for row in rows if row[5] > 0),
+        ready=tuple(Ready(*row[:6]) for row in rows),
+        retries=Counter(row[0] for row in rows if row[6] > 0),
         next_due_ms=db.execute(SQL["next_due"]).fetchone()[0],
     )
 
@@ -244,74 +250,5 @@ def _hold(db: sqlite3.Connection, change: Pause | Resume) -> PauseRecord | None:
     return pause_of(rows[0]) if rows else None
 
 
-def run_rule(db: sqlite3.Connection, rule: Rule[E]) -> E:
-    """Carry out a rule's steps until it returns its effect."""
-    answer: Answer = None
-    try:
-        step = next(rule)
-        while True:
-            answer = carry_out(db, step)
-            step = rule.send(answer)
-    except StopIteration as end:
-        effect: E = end.value
-        return effect
-
-
-def carry_out(db: sqlite3.Connection, step: Step) -> Answer:
-    """One step of a rule."""
-    match step:
-        case Insert(task=task, follow_up=follow_up):
-            cursor = db.execute(SQL["insert"], insert_values(task, follow_up=follow_up))
-            return TaskId(cursor.lastrowid or 0) if cursor.rowcount else None
-        case Settle(settlement=settlement):
-            return _if_changed(db, "settle", settle_values(settlement), settlement.id)
-        case ReleaseFollowUp(id=task, now_ms=now_ms):
-            return _one(db, "release_follow_up", {"id": task, "now_ms": now_ms})
-        case FindTask(id=task):
-            return find(db, task)
-        case FindActive(identity=identity, follow_up=follow_up):
-            return _one(db, "find_follow_up" if follow_up else "find_standing", (identity,))
-        case Upgrade(id=task, priority=priority):
-            db.execute(SQL["upgrade"], {"id": task, "priority": priority})
-        case SettleStopped(settlement=settlement):
-            return _if_changed(db, "settle_cancelled", settle_values(settlement), settlement.id)
-        case RecordError(settlement=settlement):
-            if settlement.error is not None:
-                db.execute(SQL["record_error"], error_values(settlement, settlement.error))
-                db.execute(SQL["trim_errors"], {"id": settlement.id})
-        case EndWaiting(id=task, now_ms=now_ms, reason=reason):
-            db.execute(SQL["cancel_waiting"], {"id": task, "now_ms": now_ms, "reason": reason})
-        case RequestStop(id=task):
-            db.execute(SQL["cancel_running"], {"id": task})
-        case _:
-            assert_never(step)
-    return None
-
-
-def find(db: sqlite3.Connection, task: TaskId) -> TaskRecord | None:
-    """The task with this id, with its errors."""
-    if not 0 < task <= MAX_ID:
-        return None
-    row = db.execute(SQL["get"], (task,)).fetchone()
-    return None if row is None else _with_errors(db, row)
-
-
-def _with_errors(db: sqlite3.Connection, row: Sequence[Any]) -> TaskRecord:
-    record = record_of(row)
-    if record.run == 0 or (record.run == 1 and record.status is TaskStatus.RUNNING):
-        return record
-    errors = db.execute(SQL["errors"], (record.id,)).fetchall()
-    return record_of(row, errors) if errors else record
-
-
-def _one(
-    db: sqlite3.Connection, statement: str, values: tuple[object, ...] | dict[str, object]
-) -> TaskRecord | None:
-    rows = db.execute(SQL[statement], values).fetchall()
-    return record_of(rows[0]) if rows else None
-
-
-def _if_changed(
-    db: sqlite3.Connection, statement: str, values: dict[str, object], task: TaskId
-) -> TaskId | None:
-    return task if db.execute(SQL[statement], values).rowcount else None
+def _json(ids: Sequence[TaskId]) -> str:
+    return json.dumps(ids)

@@ -7,13 +7,12 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 
-from taskmill.model.changes import LevelCount, Opening
+from taskmill.model.effects import LevelCount, Opening
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
-from taskmill.model.record import TaskId
-from taskmill.rules.steps import ReleaseFollowUp
-from taskmill.store.sqlite.batch import carry_out
-from taskmill.store.sqlite.rows import pause_of
+from taskmill.rules.ending import recover
+from taskmill.store.sqlite.carrying import run_rule
+from taskmill.store.sqlite.rows import pause_of, record_of
 from taskmill.store.sqlite.statements import MIGRATIONS, SQL
 
 
@@ -72,15 +71,16 @@ def take_over(db: sqlite3.Connection, *, now_ms: int, holder: dict[str, object])
         epoch = int(read_meta(db, "epoch") or 0) + 1
         write_meta(db, "epoch", str(epoch))
         write_meta(db, "dispatcher", json.dumps({**holder, "epoch": epoch}))
-        for (task,) in db.execute(SQL["stopping"]).fetchall():
-            db.execute(SQL["recover_cancelled"], {"id": task, "now_ms": now_ms})
-            carry_out(db, ReleaseFollowUp(id=TaskId(task), now_ms=now_ms))
-        recovered = db.execute(SQL["recover_running"]).rowcount
+        suspects = [record_of(row) for row in db.execute(SQL["suspects"])]
+        stopping = [record_of(row) for row in db.execute(SQL["stopping"])]
+        recovered = len(suspects) + db.execute(SQL["recover_running"]).rowcount
+        run_rule(db, recover(stopping, suspects, now_ms=now_ms))
         levels = tuple(LevelCount(*row) for row in db.execute(SQL["levels"]))
         opening = Opening(
             epoch=epoch,
             levels=levels,
             next_due_ms=db.execute(SQL["next_due"]).fetchone()[0],
+            next_expiry_ms=db.execute(SQL["next_expiry"]).fetchone()[0],
             retries=Counter(kind for (kind,) in db.execute(SQL["retries"])),
             recovered=recovered,
             pauses=_pauses(db, now_ms),

@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+import attrs
+
 from taskmill.model.changes import NewTask, Settlement
+from taskmill.model.choices import OnDependencyFailure
 from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
+from taskmill.model.resources import IoTotals
+from taskmill.model.selection import Selection
+from taskmill.model.stages import ARRIVING, Stage
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import EPOCH, MILLISECOND, from_ms, to_ms
-from taskmill.store.base import Selection
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _STATUS = {status.value: status for status in TaskStatus}
+_STAGE = {value: Stage(value) for value in (0, 1, 2, 4, 5, 6)} | {ARRIVING: Stage.EXECUTE}
+CANCEL = OnDependencyFailure.CANCEL
 
 
-def record_of(row: Sequence[Any], errors: Sequence[Sequence[Any]] = ()) -> TaskRecord:
-    """The record of a task row, its columns in the order the statements name them."""
+def record_of(
+    row: Sequence[Any],
+    errors: Sequence[Sequence[Any]] = (),
+    depends_on: tuple[TaskId, ...] = (),
+) -> TaskRecord:
+    """The record of a task row, its columns in the order of `COLUMNS`."""
     created: int
     ready: int
     due: int | None
     run_at: int | None
     started: int | None
     finished: int | None
+    expires: int | None
+    scheduled: int | None
     (
         task, kind, domain, payload, key, label, tags, group, status, priority, attempt, run,
         retries, options, created, ready, due, run_at, started, finished, parent, result, reason,
-        preemptions,
+        preemptions, expires, policy, schedule, scheduled, io, stage, memo, stop_cause, fail_fast,
+        is_follow_up, has_undo, interruptions, unique_for, _,
     ) = row  # fmt: skip
     return TaskRecord(
         id=task,
@@ -56,8 +71,27 @@ def record_of(row: Sequence[Any], errors: Sequence[Sequence[Any]] = ()) -> TaskR
         result=result,
         reason=reason,
         preemptions=preemptions,
+        expires_at=from_ms(expires),
+        depends_on=depends_on,
+        on_dependency_failure=CANCEL if policy is None else OnDependencyFailure(policy),
+        schedule=schedule,
+        scheduled_for=from_ms(scheduled),
+        io=None if io is None else IoTotals(**json.loads(io)),
+        stage=_STAGE[stage],
+        memo=memo,
+        ends_as=None if stop_cause is None else _STATUS[stop_cause],
+        fail_fast=bool(fail_fast),
+        is_follow_up=bool(is_follow_up),
+        has_undo=bool(has_undo),
+        interruptions=interruptions,
+        unique_for=None if unique_for is None else timedelta(milliseconds=unique_for),
         errors=tuple(_error_of(error) for error in errors),
     )
+
+
+def is_linked(row: Sequence[Any]) -> bool:
+    """Whether the end of the task of a row concerns others, or it depends on some."""
+    return bool(row[-1])
 
 
 def _error_of(row: Sequence[Any]) -> ErrorRecord:
@@ -66,8 +100,12 @@ def _error_of(row: Sequence[Any]) -> ErrorRecord:
     return ErrorRecord(type=kind, message=message, traceback=traceback, run=run, at=from_ms(at))
 
 
-def insert_values(new: NewTask, *, follow_up: bool) -> tuple[object, ...]:
+def insert_values(
+    new: NewTask, *, follow_up: bool, status: TaskStatus = TaskStatus.PENDING
+) -> tuple[object, ...]:
     """The values of the insert statement."""
+    waits = follow_up or status is TaskStatus.BLOCKED
+    policy = new.on_dependency_failure
     return (
         new.type,
         new.domain,
@@ -76,22 +114,41 @@ def insert_values(new: NewTask, *, follow_up: bool) -> tuple[object, ...]:
         int(follow_up),
         new.key,
         new.label,
-        json.dumps(dict(new.tags), ensure_ascii=False, sort_keys=True) if new.tags else None,
+        tags_json(new.tags),
         new.group,
-        (TaskStatus.BLOCKED if follow_up else TaskStatus.PENDING).value,
+        status.value,
         new.priority,
         new.max_retries,
         new.options,
         new.created_at_ms,
         new.ready_at_ms,
-        None if follow_up else new.due_at_ms,
+        None if waits else new.due_at_ms,
         new.run_at_ms,
         new.parent,
+        new.expires_at_ms,
+        new.ttl_ms,
+        int(new.fail_fast),
+        None if policy is CANCEL else policy.value,
+        new.max_interruptions,
+        new.unique_for_ms,
+        new.schedule,
+        new.scheduled_for_ms,
+        int(
+            new.parent is not None
+            or new.unique_for_ms is not None
+            or new.schedule is not None
+            or bool(new.depends_on)
+        ),
     )
 
 
+def tags_json(tags: Mapping[str, str]) -> str | None:
+    """Tags as a row holds them."""
+    return json.dumps(dict(tags), ensure_ascii=False, sort_keys=True) if tags else None
+
+
 def settle_values(settlement: Settlement) -> dict[str, object]:
-    """The values of the settle statements."""
+    """The values of the settle statement."""
     return {
         "id": settlement.id,
         "run": settlement.run,
@@ -99,11 +156,43 @@ def settle_values(settlement: Settlement) -> dict[str, object]:
         "attempt": settlement.attempt,
         "due_at_ms": settlement.due_at_ms,
         "finished_at_ms": settlement.now_ms if settlement.status.is_terminal else None,
-        "now_ms": settlement.now_ms,
         "result": settlement.result,
         "reason": settlement.reason,
         "preempted": int(settlement.preempted),
+        "io": None if settlement.io is None else _io_json(settlement.io),
     }
+
+
+def put_values(record: TaskRecord) -> dict[str, object]:
+    """The values of the put statement."""
+    return {
+        "id": record.id,
+        "status": record.status.value,
+        "priority": record.priority,
+        "attempt": record.attempt,
+        "ready_at_ms": to_ms(record.ready_at),
+        "due_at_ms": _ms(record.due_at),
+        "run_at_ms": _ms(record.run_at),
+        "finished_at_ms": _ms(record.finished_at),
+        "result": record.result,
+        "reason": record.reason,
+        "stop_cause": None if record.ends_as is None else record.ends_as.value,
+        "preemptions": record.preemptions,
+        "expires_at_ms": _ms(record.expires_at),
+        "stage": int(record.stage),
+        "memo": record.memo,
+        "is_follow_up": int(record.is_follow_up),
+        "interruptions": record.interruptions,
+        "io": None if record.io is None else _io_json(record.io),
+    }
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else to_ms(moment)
+
+
+def _io_json(io: IoTotals) -> str:
+    return json.dumps(attrs.asdict(io))
 
 
 def error_values(settlement: Settlement, error: ErrorRecord) -> dict[str, object]:

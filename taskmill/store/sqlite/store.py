@@ -14,12 +14,14 @@ from typing import Literal, TypeVar
 
 import anyio
 
-from taskmill.model.changes import Change, Effect, Opening
+from taskmill.model.changes import Change
+from taskmill.model.effects import Effect, Opening
 from taskmill.model.errors import ConfigurationError, InvalidState, StoreError, StoreInUse
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.selection import Selection
 from taskmill.model.times import to_ms
-from taskmill.store.base import Selection
 from taskmill.store.sqlite import batch, opening
+from taskmill.store.sqlite.carrying import find
 from taskmill.store.sqlite.connection import BUSY_SECONDS, Port
 from taskmill.store.sqlite.files import FileLock, prepare
 from taskmill.store.sqlite.rows import selection_values
@@ -167,7 +169,7 @@ def _in_one_view(db: sqlite3.Connection, task: TaskId) -> TaskRecord | None:
     """A task and its errors, as of one commit."""
     db.execute("BEGIN")
     try:
-        return batch.find(db, task)
+        return find(db, task)
     finally:
         db.execute("COMMIT")
 

@@ -30,17 +30,36 @@ CREATE TABLE taskmill_tasks (
     run_at_ms      INTEGER,
     started_at_ms  INTEGER,
     finished_at_ms INTEGER,
-    parent         INTEGER REFERENCES taskmill_tasks (id),
+    parent         INTEGER,
     result         TEXT,
     reason         TEXT,
-    stop_cause     TEXT    CHECK (stop_cause = 'cancelled'),
+    stop_cause     TEXT    CHECK (stop_cause IN ('cancelled', 'superseded', 'failed')),
     preemptions    INTEGER NOT NULL DEFAULT 0 CHECK (preemptions BETWEEN 0 AND run),
+    expires_at_ms  INTEGER,
+    ttl_ms         INTEGER,
+    stage          INTEGER NOT NULL DEFAULT 0 CHECK (stage IN (0, 1, 2, 4, 5, 6, 8)),
+    memo           TEXT,
+    fail_fast      INTEGER NOT NULL DEFAULT 1 CHECK (fail_fast IN (0, 1)),
+    has_undo       INTEGER NOT NULL DEFAULT 0 CHECK (has_undo IN (0, 1)),
+    on_dependency_failure TEXT CHECK (on_dependency_failure IN ('hold', 'ignore')),
+    interruptions  INTEGER NOT NULL DEFAULT 0 CHECK (interruptions >= 0),
+    max_interruptions INTEGER NOT NULL DEFAULT 5 CHECK (max_interruptions >= 1),
+    unique_for_ms  INTEGER,
+    unique_until_ms INTEGER CHECK (unique_until_ms IS NULL OR status = 'completed'),
+    schedule       TEXT,
+    scheduled_for_ms INTEGER,
+    io             TEXT,
+    is_linked      INTEGER NOT NULL DEFAULT 0 CHECK (is_linked IN (0, 1)),
     CHECK (CASE status
         WHEN 'pending' THEN
-            is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL AND reason IS NULL
-            AND stop_cause IS NULL
+            is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL
+            AND CASE WHEN stage IN (2, 6)
+                THEN stop_cause IS NOT NULL AND reason IS NOT NULL AND has_undo = 1
+                ELSE stop_cause IS NULL AND reason IS NULL
+            END
         WHEN 'running' THEN
-            is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL AND reason IS NULL
+            is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL
+            AND (stop_cause IS NULL) = (reason IS NULL)
             AND due_at_ms IS NULL AND started_at_ms IS NOT NULL AND run > 0
         WHEN 'completed' THEN
             is_follow_up = 0 AND finished_at_ms IS NOT NULL AND reason IS NULL
@@ -50,24 +69,24 @@ CREATE TABLE taskmill_tasks (
             AND stop_cause IS NULL
         WHEN 'waiting' THEN
             is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL AND reason IS NULL
-            AND due_at_ms IS NULL
+            AND due_at_ms IS NULL AND stop_cause IS NULL
         WHEN 'failed' THEN
             is_follow_up = 0 AND finished_at_ms IS NOT NULL AND result IS NULL
-            AND reason IS NOT NULL AND due_at_ms IS NULL AND stop_cause IS NULL
+            AND reason IS NOT NULL AND due_at_ms IS NULL AND coalesce(stop_cause, status) = status
         WHEN 'dead' THEN
             is_follow_up = 0 AND finished_at_ms IS NOT NULL AND result IS NULL
             AND reason IS NOT NULL AND due_at_ms IS NULL AND stop_cause IS NULL
         WHEN 'cancelled' THEN
             finished_at_ms IS NOT NULL AND result IS NULL AND reason IS NOT NULL
-            AND due_at_ms IS NULL
+            AND due_at_ms IS NULL AND coalesce(stop_cause, status) = status
         WHEN 'superseded' THEN
             finished_at_ms IS NOT NULL AND result IS NULL AND reason IS NOT NULL
-            AND due_at_ms IS NULL AND stop_cause IS NULL
+            AND due_at_ms IS NULL AND coalesce(stop_cause, status) = status
         WHEN 'expired' THEN
             finished_at_ms IS NOT NULL AND result IS NULL AND reason IS NOT NULL
             AND due_at_ms IS NULL AND stop_cause IS NULL
         WHEN 'dependency_failed' THEN
-            is_follow_up = 0 AND finished_at_ms IS NOT NULL AND result IS NULL
+            finished_at_ms IS NOT NULL AND result IS NULL
             AND reason IS NOT NULL AND due_at_ms IS NULL AND stop_cause IS NULL
         ELSE 0
     END)
@@ -75,7 +94,7 @@ CREATE TABLE taskmill_tasks (
 
 -- The order of each lane's level.
 CREATE INDEX taskmill_ready
-    ON taskmill_tasks (type, group_name, priority, ready_at_ms, id)
+    ON taskmill_tasks (type, group_name, stage, priority, ready_at_ms, id)
     WHERE status = 'pending' AND due_at_ms IS NULL;
 
 -- What is not due yet.
@@ -100,8 +119,35 @@ CREATE INDEX taskmill_running
     WHERE status = 'running';
 
 CREATE INDEX taskmill_children
-    ON taskmill_tasks (parent)
+    ON taskmill_tasks (parent, finished_at_ms)
     WHERE parent IS NOT NULL;
+
+-- What may not start at all if it does not soon.
+CREATE INDEX taskmill_expiring
+    ON taskmill_tasks (expires_at_ms)
+    WHERE expires_at_ms IS NOT NULL AND status IN ('pending', 'blocked') AND stage IN (0, 4);
+
+-- What still stands for its identity though it has completed.
+CREATE INDEX taskmill_windows
+    ON taskmill_tasks (identity, unique_until_ms)
+    WHERE unique_until_ms IS NOT NULL;
+
+-- Who waits for whom: tie 0 depends on it, tie 1 spawned the same work.
+CREATE TABLE taskmill_edges (
+    task      INTEGER NOT NULL REFERENCES taskmill_tasks (id) ON DELETE CASCADE,
+    waits_for INTEGER NOT NULL,
+    tie       INTEGER NOT NULL CHECK (tie IN (0, 1)),
+    is_met    INTEGER NOT NULL DEFAULT 0 CHECK (is_met IN (0, 1)),
+    PRIMARY KEY (task, waits_for, tie)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX taskmill_waiters
+    ON taskmill_edges (waits_for)
+    WHERE is_met = 0;
+
+CREATE INDEX taskmill_unmet
+    ON taskmill_edges (task)
+    WHERE is_met = 0;
 
 CREATE TABLE taskmill_errors (
     task      INTEGER NOT NULL REFERENCES taskmill_tasks (id) ON DELETE CASCADE,

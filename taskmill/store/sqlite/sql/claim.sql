@@ -1,8 +1,7 @@
--- Put the next run of each of these tasks on record that is still pending.
+-- Put the next run of each of these tasks on record that is still pending and has not expired.
 UPDATE taskmill_tasks
 SET status = 'running', run = run + 1, attempt = attempt + 1, started_at_ms = :now_ms
 WHERE id IN (SELECT value FROM json_each(:ids)) AND status = 'pending' AND due_at_ms IS NULL
+    AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms OR stage NOT IN (0, 4))
 RETURNING
-    id, type, domain, payload, key, label, tags, group_name, status, priority, attempt, run, max_retries,
-    options, created_at_ms, ready_at_ms, due_at_ms, run_at_ms, started_at_ms, finished_at_ms, parent,
-    result, reason, preemptions
+    {columns}

@@ -1,7 +1,5 @@
 -- One task.
 SELECT
-    id, type, domain, payload, key, label, tags, group_name, status, priority, attempt, run, max_retries,
-    options, created_at_ms, ready_at_ms, due_at_ms, run_at_ms, started_at_ms, finished_at_ms, parent,
-    result, reason, preemptions
+    {columns}
 FROM taskmill_tasks
 WHERE id = ?

@@ -7,4 +7,4 @@ WHERE id IN (
     ORDER BY due_at_ms
     LIMIT :limit
 )
-RETURNING type, group_name, priority, ready_at_ms, id, attempt
+RETURNING type, group_name, priority, ready_at_ms, id, stage, attempt

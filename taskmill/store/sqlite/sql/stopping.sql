@@ -1,2 +1,6 @@
 -- The runs that were to stop when their process ended.
-SELECT id FROM taskmill_tasks WHERE status = 'running' AND stop_cause IS NOT NULL
+SELECT
+    {columns}
+FROM taskmill_tasks
+WHERE status = 'running' AND stop_cause IS NOT NULL
+ORDER BY id

@@ -1,0 +1,157 @@
+"""What came of a change, and what a store holds when it is opened.
+
+Times are integer milliseconds, UTC, as in rows.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import attrs
+
+from taskmill.model.changes import Ready
+from taskmill.model.outcomes import SubmitOutcome
+from taskmill.model.pauses import PauseRecord
+from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.status import TaskStatus
+
+
+@attrs.frozen
+class Move:
+    """One task that a change has changed, before and after; the engine and events follow it."""
+
+    before: TaskRecord
+    after: TaskRecord
+
+
+@attrs.frozen(kw_only=True)
+class Placed:
+    """Where a submitted task went."""
+
+    id: TaskId
+    outcome: SubmitOutcome
+    replaced: TaskId | None = None
+    ready: Ready | None = None
+    """The place a new task has in the ready queue."""
+    is_due: bool = False
+    """Whether a new task waits for its start time."""
+    tags: Mapping[str, str] | None = None
+    """Its tags, where a parent's were added to its own."""
+    expires_at_ms: int | None = None
+    moves: tuple[Move, ...] = ()
+    """What it did to others, and what others did to it at once."""
+
+
+class Fault(enum.Enum):
+    """Why a rule refused a change."""
+
+    STATE = "state"
+    DEPENDENCY = "dependency"
+    PRUNED = "pruned"
+
+
+@attrs.frozen
+class Refused:
+    """A rule refused the whole change; nothing was changed."""
+
+    reason: str
+    fault: Fault = Fault.STATE
+
+
+@attrs.frozen(kw_only=True)
+class Settled:
+    """What a settlement did."""
+
+    status: TaskStatus | None
+    """Where the task is now, as its stop says where that came first; None if nothing changed."""
+    after: TaskRecord | None = None
+    """The task as it is now, where its end concerns others or was not as it was settled."""
+    moves: tuple[Move, ...] = ()
+    """What its end did to others."""
+
+
+@attrs.frozen(kw_only=True)
+class Changed:
+    """What a change did to the tasks it named, and to others through them."""
+
+    named: tuple[TaskId, ...]
+    """The tasks it named that are changed by it, or were before."""
+    moves: tuple[Move, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Swept:
+    """Tasks that did not start in time."""
+
+    moves: tuple[Move, ...]
+    next_ms: int | None
+    """When the next one expires; may be past, when the limit was reached."""
+
+
+@attrs.frozen
+class Deleted:
+    """How many tasks were deleted."""
+
+    count: int
+
+
+@attrs.frozen(kw_only=True)
+class Promoted:
+    """Tasks that became ready."""
+
+    ready: tuple[Ready, ...]
+    retries: Mapping[str, int]
+    """How many of them were waiting for their next attempt, by task type."""
+    next_due_ms: int | None
+    """When the next task is due; may be past, when the limit was reached."""
+
+
+@attrs.frozen
+class Refilled:
+    """The positions read, in order; fewer than the limit where there are no more."""
+
+    positions: tuple[tuple[int, int], ...]
+
+
+Effect: TypeAlias = (
+    tuple[Placed, ...]
+    | Refused
+    | TaskRecord
+    | Settled
+    | Changed
+    | Swept
+    | Deleted
+    | Promoted
+    | Refilled
+    | PauseRecord
+    | None
+)
+
+
+@attrs.frozen
+class LevelCount:
+    """How many ready tasks one level of one lane holds."""
+
+    type: str
+    group: str | None
+    priority: int
+    count: int
+    stage: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Opening:
+    """What a store holds when a dispatcher opens it, after recovery."""
+
+    epoch: int
+    levels: tuple[LevelCount, ...]
+    next_due_ms: int | None
+    retries: Mapping[str, int]
+    """How many tasks wait for their next attempt, by task type."""
+    next_expiry_ms: int | None = None
+    recovered: int = 0
+    """Runs that a crash had interrupted."""
+    pauses: tuple[PauseRecord, ...] = ()
+    """What is paused, and the closed pauses that a task waited through."""

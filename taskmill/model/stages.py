@@ -1,0 +1,33 @@
+"""What the next run of a task does, and whether it must be alone."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Stage(enum.IntFlag):
+    """The part of a task's life that its next run carries out.
+
+    ALONE is added to it for a task that was running at too many crashes.
+    """
+
+    EXECUTE = 0
+    FINALIZE = 1
+    """The handler has returned and its children have ended."""
+    UNDO = 2
+    """The task is to end; its ``on_cancel`` has yet to run."""
+    ALONE = 4
+
+    @property
+    def part(self) -> Stage:
+        """The stage without ALONE."""
+        return self & ~Stage.ALONE
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nothing else may run beside it."""
+        return bool(self & Stage.ALONE)
+
+
+ARRIVING = 8
+"""Stored in place of a stage while a task waits for the dispatcher to notice it."""

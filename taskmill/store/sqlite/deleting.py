@@ -1,0 +1,39 @@
+"""Which tasks are deleted for good, and everything that belongs to them with them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from taskmill.model.changes import Delete, Prune
+from taskmill.model.effects import Deleted
+from taskmill.model.record import TaskId
+from taskmill.store.sqlite.selection import select_ids
+from taskmill.store.sqlite.statements import SQL
+
+
+def delete(db: sqlite3.Connection, change: Delete | Prune) -> Deleted:
+    """Delete what a change names and nothing needs; errors, tags and edges go with it."""
+    if isinstance(change, Delete):
+        chosen = list(select_ids(db, change.selection))
+    else:
+        chosen = _outlived(db, change)
+    ids = json.dumps([task for task in chosen if task not in change.keep])
+    values = {"ids": ids, "now_ms": change.now_ms}
+    return Deleted(db.execute(SQL["delete"], values).rowcount)
+
+
+def _outlived(db: sqlite3.Connection, change: Prune) -> list[TaskId]:
+    """The oldest of each state beyond the number that is kept."""
+    chosen: list[TaskId] = []
+    for status, kept in change.counts.items():
+        if kept is None:
+            continue
+        values = {
+            "status": status.value,
+            "kept": kept,
+            "before_ms": change.before_ms,
+            "limit": change.limit - len(chosen),
+        }
+        chosen += [task for (task,) in db.execute(SQL["outlived"], values)]
+    return chosen

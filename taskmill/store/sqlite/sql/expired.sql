@@ -1,0 +1,8 @@
+-- What has not started and whose time to live is over.
+SELECT
+    {columns}
+FROM taskmill_tasks
+WHERE expires_at_ms IS NOT NULL AND status IN ('pending', 'blocked') AND stage IN (0, 4)
+    AND expires_at_ms <= ?
+ORDER BY expires_at_ms
+LIMIT ?

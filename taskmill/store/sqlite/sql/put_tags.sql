@@ -1,0 +1,2 @@
+-- The tags of a task.
+UPDATE taskmill_tasks SET tags = :tags WHERE id = :id

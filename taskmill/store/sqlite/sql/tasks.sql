@@ -1,0 +1,6 @@
+-- Some tasks.
+SELECT
+    {columns}
+FROM taskmill_tasks
+WHERE id IN (SELECT value FROM json_each(?))
+ORDER BY id

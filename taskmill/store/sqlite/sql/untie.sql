@@ -1,0 +1,2 @@
+-- Forget what a task has joined.
+DELETE FROM taskmill_edges WHERE task = ? AND tie = 1
