@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, final
 
@@ -12,6 +12,7 @@ from taskmill.define.task import DomainKey, Task
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.resources import IoTotals
 
 if TYPE_CHECKING:
     from logging import Logger, LoggerAdapter
@@ -49,6 +50,13 @@ class Workplace(Protocol):
     async def spawn(
         self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
     ) -> list[Submitted[Any]]: ...
+    async def spawn_sibling(
+        self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
+    ) -> list[Submitted[Any]]: ...
+    async def children(self) -> list[TaskRecord]: ...
+    async def set_tags(self, tags: Mapping[str, str]) -> None: ...
+    def bytes(self, done: int, total: int | None) -> None: ...
+    def moved(self, io: IoTotals) -> None: ...
     async def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T: ...
 
 
@@ -56,9 +64,9 @@ class Workplace(Protocol):
 class Context(Generic[D]):
     """One attempt at one task, as its handler sees it.
 
-    Plain functions run in a thread. There everything works but what is awaited: `spawn`,
-    `spawn_many`, `run_in_thread`, and the verbs of the handles that `domain` and `find_domain`
-    return.
+    Plain functions run in a thread. There everything works but what is awaited: `spawn` and its
+    like, `children`, `set_tags`, `run_in_thread`, and the verbs of the handles that `domain` and
+    `find_domain` return.
     """
 
     def __init__(self, workplace: Workplace) -> None:
@@ -132,6 +140,27 @@ class Context(Generic[D]):
         """Submit children of this task, all or none."""
         return await self._workplace.spawn(tasks, options)
 
+    async def spawn_sibling(
+        self, task: Task[D, R], **options: Unpack[SubmitOptions]
+    ) -> Submitted[R]:
+        """Submit another child of this task's parent; InvalidState where it has none."""
+        [submitted] = await self._workplace.spawn_sibling([task], options)
+        return submitted
+
+    async def spawn_siblings(
+        self, tasks: Iterable[Task[D, Any]], **options: Unpack[SubmitOptions]
+    ) -> list[Submitted[Any]]:
+        """Submit further children of this task's parent, all or none."""
+        return await self._workplace.spawn_sibling(tasks, options)
+
+    async def children(self) -> list[TaskRecord]:
+        """The children of this task, and what it spawned that was there already, by id."""
+        return await self._workplace.children()
+
+    async def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set these tags on this task, beside those it has; durable on return."""
+        await self._workplace.set_tags(tags)
+
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Report how far this handler is, 0 to 1; what lies outside is cut. Safe from threads."""
         self._workplace.progress(fraction, message)
@@ -139,6 +168,14 @@ class Context(Generic[D]):
     def progress_of(self, done: float, total: float, message: str | None = None) -> None:
         """Report ``done`` of ``total``; a total of zero is all done. Safe from threads."""
         self._workplace.progress(done / total if total else 1.0, message)
+
+    def bytes(self, done: int, total: int | None = None) -> None:
+        """Report how many bytes are done, of how many; it is progress too. Safe from threads."""
+        self._workplace.bytes(done, total)
+
+    def io(self, *, read: int = 0, written: int = 0, received: int = 0, sent: int = 0) -> None:
+        """Add bytes that this handler moved to the task's record. Safe from threads."""
+        self._workplace.moved(IoTotals(read=read, written=written, received=received, sent=sent))
 
     async def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run a blocking function in a thread; a stop takes effect when it has returned."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import datetime, timedelta
 from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -25,6 +25,7 @@ from taskmill.executors.base import Executor, Work
 from taskmill.model.changes import StopCause
 from taskmill.model.errors import (
     Cancel,
+    InvalidState,
     PayloadError,
     PayloadTooLarge,
     Permanent,
@@ -32,11 +33,11 @@ from taskmill.model.errors import (
     Snooze,
     Stopped,
 )
-from taskmill.model.limits import MAX_LENGTH
+from taskmill.model.limits import MAX_LENGTH, check_tags
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.policies import Backoff, Wait
-from taskmill.model.record import TaskRecord
+from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.resources import IoTotals
 from taskmill.model.stages import Stage
 from taskmill.rules.options import AttemptOptions, attempt_options
@@ -71,6 +72,8 @@ class Surroundings(Protocol):
     async def spawn(
         self, parent: TaskRecord, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
     ) -> list[Submitted[Any]]: ...
+    async def children(self, task: TaskId) -> list[TaskRecord]: ...
+    async def set_tags(self, task: TaskId, tags: Mapping[str, str]) -> None: ...
 
 
 class Attempt:
@@ -97,6 +100,9 @@ class Attempt:
         self.has_ended = False
         self.runs_in: asyncio.Task[None] | None = None
         """Held here, as the event loop holds its tasks weakly."""
+        self.progress_made: float | None = None
+        self.bytes_done: tuple[int, int | None] | None = None
+        """How many bytes are done, of how many, as its handler says."""
         self.io = IoTotals()
         """What this run moved, as far as its handler said so."""
         self._ended: anyio.Event | None = None
@@ -302,6 +308,17 @@ class Attempt:
         return attrs.evolve(self.record, effective_priority=self.start.effective)
 
     @property
+    def reported(self) -> TaskRecord:
+        """The record with what its handler has said since."""
+        return attrs.evolve(
+            self.record,
+            effective_priority=self.start.effective,
+            executor=self.start.lane.kind.executor,
+            progress=self.progress_made,
+            io=self.io_so_far or self.record.io,
+        )
+
+    @property
     def io_so_far(self) -> IoTotals | None:
         """What all runs of the task moved; None where this one has nothing to add."""
         if self.io == _NOTHING:
@@ -348,7 +365,34 @@ class Attempt:
         return self._surroundings.find_handle(key)
 
     def progress(self, fraction: float, message: str | None) -> None:
-        self._surroundings.progressed(self, min(max(fraction, 0.0), 1.0), message)
+        self.progress_made = min(max(fraction, 0.0), 1.0)
+        self._surroundings.progressed(self, self.progress_made, message)
+
+    def bytes(self, done: int, total: int | None) -> None:
+        self.bytes_done = (done, total)
+        if total:
+            self.progress(done / total, None)
+
+    def moved(self, io: IoTotals) -> None:
+        self.io += io
+
+    async def children(self) -> list[TaskRecord]:
+        return await self._surroundings.children(self.record.id)
+
+    async def set_tags(self, tags: Mapping[str, str]) -> None:
+        check_tags(tags)
+        merged = {**self.record.tags, **tags}
+        check_tags(merged)
+        await self._surroundings.set_tags(self.record.id, merged)
+        self.record = attrs.evolve(self.record, tags=merged)
+
+    async def spawn_sibling(
+        self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
+    ) -> list[Submitted[Any]]:
+        parent = self.record.parent
+        if parent is None:
+            raise InvalidState(f"task {self.record.id} has no parent, so it can have no siblings")
+        return await self._surroundings.spawn(self.seen, tasks, {"parent": parent, **options})
 
     async def spawn(
         self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions

@@ -56,6 +56,7 @@ from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
+from taskmill.rules.hindrance import LISTED
 from taskmill.rules.limits import Limits
 from taskmill.rules.options import checked_start
 from taskmill.store.base import Store
@@ -246,22 +247,44 @@ class Control:
             record = await self._store.get(task)
         if record is None or domain not in (None, record.domain):
             raise _unknown(task, domain)
-        if record.status is TaskStatus.PENDING:
-            return self._reported(record)
-        return record
+        return self.reported(record)
 
-    def _reported(self, record: TaskRecord) -> TaskRecord:
-        """A pending task as people see it: paused under a pause, and as urgent as it has become."""
-        priority = self._explainer.effective_priority(record)
-        if self._limits.pauses.holds(record.domain, record.group):
-            return attrs.evolve(record, status=TaskStatus.PAUSED, effective_priority=priority)
-        if priority != record.priority:
-            return attrs.evolve(record, effective_priority=priority)
-        return record
+    def reported(self, record: TaskRecord) -> TaskRecord:
+        """A record as people see it, with what is not in the store.
+
+        A pending task is paused under a pause, and as urgent as it has become; a running one is as
+        far as its handler says.
+        """
+        if record.status.is_terminal:
+            is_whole = record.status is TaskStatus.COMPLETED
+            return attrs.evolve(record, progress=1.0) if is_whole else record
+        known = self._registry.find(record.type)
+        record = attrs.evolve(record, executor=None if known is None else known.executor)
+        attempt = self._running.find(record.id)
+        if attempt is not None and attempt.record.run == record.run:
+            return attrs.evolve(
+                record,
+                effective_priority=attempt.start.effective,
+                progress=attempt.progress_made,
+                io=attempt.io_so_far or record.io,
+            )
+        if record.status is not TaskStatus.PENDING:
+            return record
+        is_paused = self._limits.pauses.holds(record.domain, record.group)
+        return attrs.evolve(
+            record,
+            status=TaskStatus.PAUSED if is_paused else record.status,
+            effective_priority=self._explainer.effective_priority(record),
+        )
 
     async def explain(self, task: TaskId, *, domain: str | None) -> Explanation:
         """Why a task is not running now, or what happened to it."""
-        return self._explainer.explain(await self.get(task, domain=domain))
+        record = await self.get(task, domain=domain)
+        others: list[TaskRecord] = []
+        if record.status in (TaskStatus.BLOCKED, TaskStatus.WAITING):
+            with self._clock.hold():
+                others = await self._store.waits_for(task, limit=LISTED)
+        return self._explainer.explain(record, [self.reported(other) for other in others])
 
     async def count(self, selection: Selection) -> int:
         """How many tasks ``selection`` names."""

@@ -34,7 +34,7 @@ from taskmill.model.events import Progress
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.policies import Drain, Shutdown, Stop
-from taskmill.model.record import TaskRecord
+from taskmill.model.record import TaskId, TaskRecord
 from taskmill.rules.limits import Limits
 from taskmill.store.base import Store
 
@@ -282,6 +282,15 @@ class Engine:
     ) -> list[Submitted[Any]]:
         """Submit children of a running task."""
         return await self.control.spawn(parent, tasks, options)
+
+    async def children(self, task: TaskId) -> list[TaskRecord]:
+        """The children of a task, and what it joined."""
+        with self.clock.hold():
+            return await self._store.children(task)
+
+    async def set_tags(self, task: TaskId, tags: Mapping[str, str]) -> None:
+        """Replace the tags of a task."""
+        await self.control.set_tags(task, tags)
 
     def progressed(self, attempt: Attempt, fraction: float, message: str | None) -> None:
         """A handler reported its progress, from the loop or from its thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 
 from taskmill.engine.clock import Clock
@@ -12,7 +13,15 @@ from taskmill.model.record import TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
 from taskmill.model.wording import length, plural
-from taskmill.rules.explain import Scene, group_place, holds_of, story_of, waited_ms
+from taskmill.rules.explain import (
+    Scene,
+    group_place,
+    holds_of,
+    purpose_of,
+    story_of,
+    waited_ms,
+)
+from taskmill.rules.hindrance import hindrances
 from taskmill.rules.limits import Lane, Limits
 
 
@@ -29,18 +38,26 @@ class Explainer:
         waited = waited_ms(record, self._limits, self._clock.now())
         return self._limits.aging.effective(record.priority, waited)
 
-    def explain(self, record: TaskRecord) -> Explanation:
-        """Why a task is not running now, or what happened to it."""
+    def explain(self, record: TaskRecord, others: Sequence[TaskRecord]) -> Explanation:
+        """Why a task is not running now, or what happened to it.
+
+        ``others`` have to end before it goes on.
+        """
         self._dispatcher.refresh()
         now = self._clock.now()
         if record.status not in (TaskStatus.PENDING, TaskStatus.PAUSED):
+            holds = tuple(hindrances(record, others)) if others else ()
+            sentence = story_of(record, now)
+            if holds:
+                sentence = f"{sentence.removesuffix('.')}: {holds[0].sentence}"
             return Explanation(
                 id=record.id,
                 type=record.type,
                 status=record.status,
-                sentence=story_of(record, now),
+                sentence=sentence,
+                holds=holds,
             )
-        lane = self._limits.lane(record.type, record.group, record.priority)
+        lane = self._limits.lane(record.type, record.group, record.priority, int(record.stage))
         starts = self._dispatcher.starts
         scene = Scene(
             limits=self._limits,
@@ -75,11 +92,14 @@ class Explainer:
             text += ": nothing holds it; it starts when its turn comes."
         if ahead:
             text += f" {plural(ahead, 'task')} of its kind {'goes' if ahead == 1 else 'go'} first."
+        text += purpose_of(record)
         return text
 
     def _ahead(self, record: TaskRecord) -> int | None:
         """How many tasks of the same type, group and priority go first."""
-        queue = self._dispatcher.queue.find(record.type, record.group, record.priority)
+        queue = self._dispatcher.queue.find(
+            record.type, record.group, record.priority, int(record.stage)
+        )
         if queue is None or record.priority not in queue.levels or record.due_at is not None:
             return None
         return queue.levels[record.priority].ahead_of((to_ms(record.ready_at), record.id))

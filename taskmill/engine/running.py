@@ -78,7 +78,11 @@ class Running:
 
     def records(self) -> list[TaskRecord]:
         """The tasks whose handlers run now."""
-        return [attempt.seen for attempt in self._attempts.values()]
+        return [attempt.reported for attempt in self._attempts.values()]
+
+    def find(self, task: TaskId) -> Attempt | None:
+        """The attempt under way at a task."""
+        return self._attempts.get(task)
 
     def start(self, record: TaskRecord, start: Start) -> None:
         """Run a task whose claim has committed."""

@@ -85,6 +85,10 @@ class TaskRecord:
     """The time it was meant for by its schedule."""
     io: IoTotals | None = None
     """What its handlers said they moved, over all runs; None where they said nothing."""
+    executor: str | None = None
+    """Where it runs; None where nothing here can run it, and in what is read from a store alone."""
+    progress: float | None = None
+    """How far its handler says it is, 0 to 1, while it runs; 1 when it has completed."""
     stage: Stage = Stage.EXECUTE
     """What its next run does, or what runs now."""
     memo: str | None = None

@@ -43,6 +43,6 @@ def counts(by_name: Mapping[str, int]) -> str:
     return shown if len(most_first) <= 4 else f"{shown} and {len(most_first) - 4} more types"
 
 
-def plural(count: int, noun: str) -> str:
-    """``"1 task"``, ``"2 tasks"``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def plural(count: int, noun: str, many: str = "") -> str:
+    """``"1 task"``, ``"2 tasks"``; ``many`` is a plural that has no s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {many or f'{noun}s'}"

@@ -11,6 +11,7 @@ import attrs
 from taskmill.model.explanation import GroupPlace, Hold
 from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import TaskRecord
+from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
 from taskmill.model.wording import counts, length, moment, plural, rate
@@ -203,10 +204,10 @@ def story_of(record: TaskRecord, now: datetime) -> str:
             since = record.started_at or now
             return (
                 f"{name} is running: run {record.run}, attempt {record.attempt}, "
-                f"for {length((now - since) / _SECOND)}."
+                f"for {length((now - since) / _SECOND)}.{_stopping(record)}"
             )
         case TaskStatus.BLOCKED:
-            return f"{name} is blocked: it follows the task that does the same work now."
+            return f"{name} is blocked."
         case TaskStatus.WAITING:
             return f"{name} waits for its children."
         case _:
@@ -231,6 +232,23 @@ def _ending(record: TaskRecord) -> str:
         if record.duration is not None and record.status is TaskStatus.COMPLETED:
             text += f"; the last run took {length(record.duration / _SECOND)}"
     return f"{text}: {record.reason}." if record.reason else f"{text}."
+
+
+def _stopping(record: TaskRecord) -> str:
+    if record.ends_as is None:
+        return ""
+    return f" It was told to stop, and will end as {record.ends_as}: {record.reason}."
+
+
+def purpose_of(record: TaskRecord) -> str:
+    """What the next run of a task is for, where that is not its handler; empty otherwise."""
+    match record.stage.part:
+        case Stage.FINALIZE:
+            return " Its handler has returned; its finalize is next."
+        case Stage.UNDO:
+            return f" It is to end as {record.ends_as} ({record.reason}); its on_cancel is next."
+        case _:
+            return ""
 
 
 def waited_ms(record: TaskRecord, limits: Limits, now: datetime) -> int:

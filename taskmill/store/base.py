@@ -39,6 +39,14 @@ class Store(Protocol):
         """The task with this id, as last committed."""
         ...
 
+    async def children(self, task: TaskId) -> list[TaskRecord]:
+        """The children of a task, and what it joined, by id, as last committed."""
+        ...
+
+    async def waits_for(self, task: TaskId, *, limit: int) -> list[TaskRecord]:
+        """What has to end before a blocked or waiting task can go on, by id."""
+        ...
+
     async def count(self, selection: Selection) -> int:
         """How many tasks ``selection`` names."""
         ...

@@ -24,7 +24,7 @@ from taskmill.store.sqlite import batch, opening
 from taskmill.store.sqlite.carrying import find
 from taskmill.store.sqlite.connection import BUSY_SECONDS, Port
 from taskmill.store.sqlite.files import FileLock, prepare
-from taskmill.store.sqlite.rows import selection_values
+from taskmill.store.sqlite.rows import record_of, selection_values
 from taskmill.store.sqlite.statements import SQL
 
 T = TypeVar("T")
@@ -113,6 +113,19 @@ class SqliteStore:
     async def get(self, task: TaskId) -> TaskRecord | None:
         """The task with this id, as last committed."""
         return await _open(self._reader).run(lambda db: _in_one_view(db, task))
+
+    async def children(self, task: TaskId) -> list[TaskRecord]:
+        """The children of a task, and what it joined, by id, as last committed."""
+        return await _open(self._reader).run(
+            lambda db: [record_of(row) for row in db.execute(SQL["family"], {"id": task})]
+        )
+
+    async def waits_for(self, task: TaskId, *, limit: int) -> list[TaskRecord]:
+        """What has to end before a blocked or waiting task can go on, by id."""
+        values = {"id": task, "limit": limit}
+        return await _open(self._reader).run(
+            lambda db: [record_of(row) for row in db.execute(SQL["waits_for"], values)]
+        )
 
     async def count(self, selection: Selection) -> int:
         """How many tasks ``selection`` names."""
