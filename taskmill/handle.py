@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Generic, final, overload
 
 from typing_extensions import TypeVar, Unpack
 
+from taskmill.access import TaskAccess
 from taskmill.define.domain import Domain
 from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.engine import Engine
-from taskmill.engine.filters import selection
 from taskmill.engine.hub import EventStream, Hub
 from taskmill.engine.parts import checked
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.events import Event, Lagged, TaskEvent
-from taskmill.model.explanation import Explanation
-from taskmill.model.options import SubmitOptions, TaskFilter
+from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
-from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.sharing import RateLimit
 
 D = TypeVar("D", bound=DomainKey)
@@ -29,7 +27,7 @@ T = TypeVar("T", bound=Task[Any, Any])
 
 
 @final
-class DomainHandle(Generic[D]):
+class DomainHandle(TaskAccess, Generic[D]):
     """One domain of a scheduler. Cheap to make, free to pass around."""
 
     def __init__(
@@ -40,9 +38,13 @@ class DomainHandle(Generic[D]):
         hub: Callable[[], Hub],
     ) -> None:
         self.key = key
-        self._domain = domain
+        self._scope = domain.name
         self._engine = engine
+        self._domain = domain
         self._hub = hub
+
+    def _opened(self) -> Engine:
+        return self._engine()
 
     def __repr__(self) -> str:
         return f"DomainHandle({self.name!r})"
@@ -59,58 +61,21 @@ class DomainHandle(Generic[D]):
         better of both priorities (DUPLICATE or UPGRADED). Where one runs, it gets one follow-up
         (REQUEUED), unless ``requeue=False``. Cancelling this call never undoes the submit.
         """
-        [submitted] = await self._engine().control.submit([task], options)
+        [submitted] = await self._opened().control.submit([task], options)
         return submitted
 
     async def submit_many(
         self, tasks: Iterable[Task[D, Any]], **options: Unpack[SubmitOptions]
     ) -> list[Submitted[Any]]:
         """Submit tasks in one transaction: all of them or, where one is refused, none."""
-        return await self._engine().control.submit(tasks, options)
-
-    async def get(self, task: TaskId, /) -> TaskRecord:
-        """The task with this id; UnknownTaskError if this domain has none."""
-        return await self._engine().control.get(task, domain=self.name)
-
-    async def explain(self, task: TaskId, /) -> Explanation:
-        """Why a task is not running now, or what happened to it; ``str()`` tells it all."""
-        return await self._engine().control.explain(task, domain=self.name)
-
-    async def wait(self, task: TaskId, /, *, timeout: timedelta | None = None) -> TaskRecord:
-        """The task once it has ended, however it ended; TimeoutError after ``timeout``.
-
-        InvalidState where the scheduler shuts down first.
-        """
-        return await self._engine().control.wait(task, domain=self.name, timeout=timeout)
-
-    async def result(self, of: Submitted[R], /, *, timeout: timedelta | None = None) -> R:
-        """What the task returned.
-
-        Raises TaskCancelled or TaskFailed if it ended without a result, TimeoutError after
-        ``timeout``.
-        """
-        value: Any = await self._engine().control.result(of, domain=self.name, timeout=timeout)
-        result: R = value
-        return result
-
-    async def cancel(self, task: TaskId, /) -> bool:
-        """End a task; True unless it had ended already.
-
-        A waiting task ends at once. That a running one is to stop is durable on return: it will
-        not complete; its handler is cancelled, and `wait` tells when it has stopped.
-        """
-        return await self._engine().control.cancel(task, domain=self.name)
-
-    async def count(self, **where: Unpack[TaskFilter]) -> int:
-        """How many tasks of the domain there are; active ones, unless ``status`` says otherwise."""
-        return await self._engine().control.count(selection(where, domain=self.name))
+        return await self._opened().control.submit(tasks, options)
 
     # --- steering ---
 
     @property
     def is_paused(self) -> bool:
         """Whether the domain itself is paused; see `pause`."""
-        return self._engine().steering.is_paused(PauseScope.DOMAIN, self.name)
+        return self._opened().steering.is_paused(PauseScope.DOMAIN, self.name)
 
     async def pause(self, *, interrupt: bool = True) -> None:
         """Start no task of the domain until `resume`, also after a restart.
@@ -118,42 +83,42 @@ class DomainHandle(Generic[D]):
         What runs is stopped and goes back to the queue, its attempt refunded; with
         ``interrupt=False`` it may finish. Pauses of the scheduler and of groups hold on their own.
         """
-        await self._engine().steering.pause(PauseScope.DOMAIN, self.name, interrupt=interrupt)
+        await self._opened().steering.pause(PauseScope.DOMAIN, self.name, interrupt=interrupt)
 
     async def resume(self) -> None:
         """End a `pause` of the domain; what no other pause holds may start."""
-        await self._engine().steering.resume(PauseScope.DOMAIN, self.name)
+        await self._opened().steering.resume(PauseScope.DOMAIN, self.name)
 
     async def pause_group(
         self, name: str, until: datetime | None = None, *, interrupt: bool = True
     ) -> None:
         """Pause a group, in all domains; as `Scheduler.pause_group`."""
-        await self._engine().steering.pause(
+        await self._opened().steering.pause(
             PauseScope.GROUP, name, interrupt=interrupt, until=until
         )
 
     async def resume_group(self, name: str) -> None:
         """End a `pause_group`."""
-        await self._engine().steering.resume(PauseScope.GROUP, name)
+        await self._opened().steering.resume(PauseScope.GROUP, name)
 
     async def paused_groups(self) -> dict[str, datetime | None]:
         """The groups that are paused, and when they resume by themselves."""
-        return self._engine().steering.paused_groups()
+        return self._opened().steering.paused_groups()
 
     @property
     def max_concurrency(self) -> int | None:
         """How many tasks of the domain may run at once; None for any number."""
-        return self._engine().steering.domain_cap(self.name)
+        return self._opened().steering.domain_cap(self.name)
 
     def set_max_concurrency(self, max_concurrency: int | None) -> None:
         """Run at most so many tasks of the domain; what runs beyond a lowered cap goes on."""
-        self._engine().steering.set_domain_cap(self.name, max_concurrency)
+        self._opened().steering.set_domain_cap(self.name, max_concurrency)
 
     def set_rate(self, task: type[Task[D, Any]], limit: RateLimit | None) -> None:
         """Let tasks of a type start at another rate; None for any rate."""
         rate = checked(limit, RateLimit, "a rate", "RateLimit(100)")
         kind = checked_task_type(task, "set_rate")
-        self._engine().steering.set_rate(kind.task_type, rate)
+        self._opened().steering.set_rate(kind.task_type, rate)
 
     @overload
     def events(self, /) -> EventStream[Event]: ...

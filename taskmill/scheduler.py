@@ -16,12 +16,12 @@ from anyio import AsyncContextManagerMixin
 from anyio.abc import TaskStatus as Started
 from typing_extensions import TypeVar, Unpack
 
+from taskmill.access import TaskAccess
 from taskmill.define.domain import Domain
 from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.clock import Clock, SystemClock
 from taskmill.engine.control import Control
 from taskmill.engine.engine import Engine
-from taskmill.engine.filters import selection
 from taskmill.engine.hub import EventStream, Hub
 from taskmill.engine.parts import (
     check_part,
@@ -42,13 +42,12 @@ from taskmill.executors.base import Executor
 from taskmill.handle import DomainHandle
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.events import Event, Lagged, TaskEvent
-from taskmill.model.explanation import Explanation
 from taskmill.model.limits import check_text, check_whole
-from taskmill.model.options import SubmitOptions, TaskFilter, TaskOptions, check_options
+from taskmill.model.options import SubmitOptions, TaskOptions, check_options
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
 from taskmill.model.policies import Drain, Priority, RetryPolicy, Shutdown, Stop
-from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.record import TaskRecord
 from taskmill.model.resources import PressureSource, Resources
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
 from taskmill.rules.limits import Limits
@@ -64,7 +63,7 @@ T = TypeVar("T", bound=Task[Any, Any])
 
 
 @final
-class Scheduler(AsyncContextManagerMixin):
+class Scheduler(TaskAccess, AsyncContextManagerMixin):
     """Runs the tasks of its domains: ``async with Scheduler("app.db", domains=[...]) as s:``.
 
     ``path`` is a SQLite file or ``":memory:"``; ``store`` is for a store made by hand. Entering
@@ -96,6 +95,7 @@ class Scheduler(AsyncContextManagerMixin):
         resources: Resources | None = None,
         io_capacity: IoBudget | None = None,
         retry: RetryPolicy | None = None,
+        ttl: timedelta | None = None,
         shutdown: Shutdown | None = None,
         executors: Mapping[str, Executor] | None = None,
         durability: Durability | None = None,
@@ -118,7 +118,11 @@ class Scheduler(AsyncContextManagerMixin):
         self._store: Store = (
             SqliteStore(path or "", durability=durability or "power") if store is None else store
         )
-        defaults: TaskOptions = {} if retry is None else {"retry": retry}
+        defaults: TaskOptions = {}
+        if retry is not None:
+            defaults["retry"] = retry
+        if ttl is not None:
+            defaults["ttl"] = ttl
         check_options(defaults, TaskOptions.__annotations__, "the scheduler")
         self._registry = Registry(domains, state, defaults)
         if not self._registry.domains:
@@ -338,32 +342,6 @@ class Scheduler(AsyncContextManagerMixin):
     ) -> list[Submitted[Any]]:
         """Submit tasks of any domains in one transaction; as `DomainHandle.submit_many`."""
         return await self._control().submit(tasks, options)
-
-    async def get(self, task: TaskId, /) -> TaskRecord:
-        """The task with this id; UnknownTaskError if there is none."""
-        return await self._control().get(task, domain=None)
-
-    async def explain(self, task: TaskId, /) -> Explanation:
-        """Why a task is not running now, or what happened to it; ``str()`` tells it all."""
-        return await self._control().explain(task, domain=None)
-
-    async def wait(self, task: TaskId, /, *, timeout: timedelta | None = None) -> TaskRecord:
-        """The task once it has ended; as `DomainHandle.wait`."""
-        return await self._control().wait(task, domain=None, timeout=timeout)
-
-    async def result(self, of: Submitted[R], /, *, timeout: timedelta | None = None) -> R:
-        """What the task returned; as `DomainHandle.result`."""
-        value: Any = await self._control().result(of, domain=None, timeout=timeout)
-        result: R = value
-        return result
-
-    async def cancel(self, task: TaskId, /) -> bool:
-        """End a task; as `DomainHandle.cancel`."""
-        return await self._control().cancel(task, domain=None)
-
-    async def count(self, **where: Unpack[TaskFilter]) -> int:
-        """How many tasks there are; active ones, unless ``status`` says otherwise."""
-        return await self._control().count(selection(where, domain=None))
 
     def active_tasks(self) -> list[TaskRecord]:
         """The tasks whose handlers run now, from memory."""

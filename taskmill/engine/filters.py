@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+import attrs
+
 from taskmill.define.task import checked_task_type
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_id, check_text, checked_items
 from taskmill.model.options import TaskFilter
 from taskmill.model.record import TaskId
 from taskmill.model.selection import Selection
-from taskmill.model.status import ACTIVE, TaskStatus
+from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 
 
 def selection(where: TaskFilter, *, domain: str | None) -> Selection:
@@ -73,3 +75,15 @@ def _statuses(given: TaskStatus | Iterable[TaskStatus]) -> frozenset[TaskStatus]
     except ValueError as error:
         names = ", ".join(TaskStatus)
         raise ConfigurationError(f"status: {error}; there is {names}") from None
+
+
+def chosen(
+    where: TaskFilter, verb: str, instead: str, *, domain: str | None, ended: bool = False
+) -> Selection:
+    """A filter for a verb that would be too much without one; by default of what has ended."""
+    if not where:
+        raise ConfigurationError(
+            f"{verb}() without a filter would mean every task; say which, or say {instead}"
+        )
+    meant = selection(where, domain=domain)
+    return attrs.evolve(meant, statuses=TERMINAL) if ended and "status" not in where else meant

@@ -228,7 +228,7 @@ async def test_what_runs_or_has_ended_tells_its_story() -> None:
         )
         late = await app.work.submit(Nap(name="x"))
         assert late.id != runs.id
-        assert "is blocked: it follows the task" in str(await app.work.explain(late.id))
+        assert "is blocked: It follows task" in str(await app.work.explain(late.id))
         await app.work.wait(late.id)
         assert str(await app.work.explain(runs.id)) == (
             f"Task {runs.id} (work::nap) completed at 2030-01-01 00:00:10 UTC, after 1 attempt; "
