@@ -87,9 +87,9 @@ def _times_after(line: str, zone: tzinfo, after_ms: int) -> Iterator[int]:
 def _walls_after(line: str, zone: tzinfo, after_ms: int) -> Iterator[datetime]:
     """The local times that match, as the calendar has them, gaps and all.
 
-    CronSim is asked about the calendar alone and the zone is applied here: in a zone it returns
-    skipped midnights, and first passes where it was started in a second one, and steps over
-    matches where clocks are turned by half an hour (all seen in 2.8).
+    CronSim is asked about the calendar alone and the zone is applied here. Given a zone, 2.8
+    returns midnights that are skipped, returns the first pass when it begins in the second, and
+    loses matches after changes of half an hour or of three hours.
     """
     from cronsim import CronSim
 
