@@ -129,8 +129,8 @@ class Cron:
         _check_common(self, "Cron")
 
 
-Rule: TypeAlias = Every | Cron
-"""When a schedule's occurrences are due."""
+Recurrence: TypeAlias = Every | Cron
+"""When occurrences of a schedule are due; in sentences, its rule."""
 
 
 @attrs.frozen(kw_only=True)
@@ -142,7 +142,7 @@ class ScheduleRecord:
     domain: str
     type: str
     """Qualified: ``"ingest::fetch"``."""
-    rule: Rule
+    rule: Recurrence
     payload: str
     """JSON."""
     status: ScheduleStatus
@@ -159,7 +159,7 @@ class ScheduleRecord:
     created_at: datetime
 
 
-def _check_common(rule: Rule, what: str) -> None:
+def _check_common(rule: Recurrence, what: str) -> None:
     if rule.max_runs is not None:
         check_whole(rule.max_runs, 1, MAX_RUNS, f"{what}'s max_runs")
     _check_member(rule.catch_up, CatchUp, f"{what}'s catch_up")

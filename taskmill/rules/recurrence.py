@@ -16,7 +16,7 @@ import attrs
 
 from taskmill.model.cronline import times_after
 from taskmill.model.errors import ConfigurationError
-from taskmill.model.schedules import CatchUp, Cron, Every, Overlap, Rule
+from taskmill.model.schedules import CatchUp, Cron, Every, Overlap, Recurrence
 from taskmill.model.times import MILLISECOND, from_ms, to_ms
 
 MOST_COUNTED = 1_000
@@ -49,7 +49,7 @@ class Due:
     """Whether no occurrence is left."""
 
 
-def begin(rule: Rule, now_ms: int) -> Pace:
+def begin(rule: Recurrence, now_ms: int) -> Pace:
     """The pace of a schedule that is made now."""
     match rule:
         case Every(interval=interval, anchor=anchor):
@@ -66,7 +66,7 @@ def begin(rule: Rule, now_ms: int) -> Pace:
             assert_never(rule)
 
 
-def due(rule: Rule, pace: Pace, now_ms: int, *, is_opening: bool, limit: int) -> Due:
+def due(rule: Recurrence, pace: Pace, now_ms: int, *, is_opening: bool, limit: int) -> Due:
     """Make what is due by now into tasks, or drop it, as the rule's ``catch_up`` says.
 
     On opening, all that is due came while no process was running. At most ``limit`` (1 or more)
@@ -89,7 +89,7 @@ def due(rule: Rule, pace: Pace, now_ms: int, *, is_opening: bool, limit: int) ->
             assert_never(rule.catch_up)
 
 
-def skip(rule: Rule, pace: Pace, now_ms: int) -> Due:
+def skip(rule: Recurrence, pace: Pace, now_ms: int) -> Due:
     """Drop all that is due by now: for an overlap, or at the end of a pause."""
     next_ms = pace.next_ms
     if next_ms is None or next_ms > now_ms:
@@ -98,7 +98,7 @@ def skip(rule: Rule, pace: Pace, now_ms: int) -> Due:
     return _outcome(rule, pace, (), following, missed=count)
 
 
-def completed(rule: Rule, pace: Pace, now_ms: int) -> Pace:
+def completed(rule: Recurrence, pace: Pace, now_ms: int) -> Pace:
     """The pace when the last occurrence's task has ended, now; another only if that is waited for.
 
     To be called however that task ended, else a rule with ``after_completion`` stops there.
@@ -108,12 +108,12 @@ def completed(rule: Rule, pace: Pace, now_ms: int) -> Pace:
     return attrs.evolve(pace, next_ms=now_ms + _ms(rule.interval))
 
 
-def upsert(rule_before_json: str, rule: Rule, pace: Pace, now_ms: int) -> Pace:
+def upsert(rule_before_json: str, rule: Recurrence, pace: Pace, now_ms: int) -> Pace:
     """The pace under ``rule``: the same rule keeps it, another one begins and counts anew."""
     return pace if rule_before_json == rule_to_json(rule) else begin(rule, now_ms)
 
 
-def rule_to_json(rule: Rule) -> str:
+def rule_to_json(rule: Recurrence) -> str:
     """The rule as a row holds it: equal rules, and no others, have equal texts.
 
     What is left at its default is not written, so that an option added later changes no text.
@@ -136,7 +136,7 @@ def rule_to_json(rule: Rule) -> str:
     return json.dumps({key: own[key] for key in sorted(own) if own[key] is not None})
 
 
-def rule_from_json(text: str) -> Rule:
+def rule_from_json(text: str) -> Recurrence:
     """The rule that `rule_to_json` wrote.
 
     Raises ConfigurationError for one that this version, or this machine, cannot follow: an option
@@ -146,7 +146,7 @@ def rule_from_json(text: str) -> Rule:
     max_runs: int | None = own.pop("max_runs", None)
     catch_up = CatchUp(own.pop("catch_up", CatchUp.SKIP))
     overlap = Overlap(own.pop("overlap", Overlap.SKIP))
-    rule: Rule
+    rule: Recurrence
     if "cron" in own:
         rule = Cron(
             own.pop("cron"),
@@ -176,7 +176,7 @@ def rule_from_json(text: str) -> Rule:
 
 
 def _outcome(
-    rule: Rule, pace: Pace, times: tuple[int, ...], following: int | None, *, missed: int = 0
+    rule: Recurrence, pace: Pace, times: tuple[int, ...], following: int | None, *, missed: int = 0
 ) -> Due:
     """What comes of making ``times`` into tasks, ``following`` being the next on the calendar."""
     runs = pace.runs + len(times)
@@ -191,7 +191,7 @@ def _outcome(
     )
 
 
-def _passed(rule: Rule, first_ms: int, now_ms: int) -> tuple[int, int, int | None]:
+def _passed(rule: Recurrence, first_ms: int, now_ms: int) -> tuple[int, int, int | None]:
     """How many occurrences there are from ``first_ms`` to now, the latest, and the next after."""
     match rule:
         case Every(after_completion=True):
@@ -212,7 +212,7 @@ def _passed(rule: Rule, first_ms: int, now_ms: int) -> tuple[int, int, int | Non
 
 
 def _oldest(
-    rule: Rule, first_ms: int, now_ms: int, most: int
+    rule: Recurrence, first_ms: int, now_ms: int, most: int
 ) -> tuple[tuple[int, ...], int | None]:
     """The first of the occurrences from ``first_ms`` to now, and the next after those."""
     match rule:
@@ -222,9 +222,9 @@ def _oldest(
             end = first_ms + count * interval
             return tuple(range(first_ms, end, interval)), end
         case Cron():
-            ahead = list(islice(_times_from(rule, first_ms), most + 1))
-            times = tuple(takewhile(lambda time: time <= now_ms, ahead[:most]))
-            return times, ahead[len(times)] if len(times) < len(ahead) else None
+            until_now = takewhile(lambda time: time <= now_ms, _times_from(rule, first_ms))
+            times = tuple(islice(until_now, most))
+            return times, _next_time(rule, times[-1])
         case _:
             assert_never(rule)
 
@@ -250,11 +250,11 @@ def _next_time(rule: Cron, after_ms: int) -> int | None:
     return next(times_after(rule.line, rule.tz, after_ms), None)
 
 
-def _counts_from_end(rule: Rule) -> TypeGuard[Every]:
+def _counts_from_end(rule: Recurrence) -> TypeGuard[Every]:
     return isinstance(rule, Every) and rule.after_completion
 
 
-def _is_spent(rule: Rule, runs: int) -> bool:
+def _is_spent(rule: Recurrence, runs: int) -> bool:
     return rule.max_runs is not None and runs >= rule.max_runs
 
 
