@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.engine.filters import chosen, selection
+from taskmill.model.changes import Steer
 from taskmill.model.explanation import Explanation
 from taskmill.model.options import TaskFilter
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.schedules import ScheduleRecord
 from taskmill.model.status import TaskStatus
 
 if TYPE_CHECKING:
@@ -127,3 +129,21 @@ class TaskAccess:
         """
         named = chosen(where, "delete", "delete(status=[...])", domain=self._scope, ended=True)
         return await self._opened().control.delete(named)
+
+    # --- schedules ---
+
+    async def schedules(self) -> list[ScheduleRecord]:
+        """Everything that recurs, by name, with its next time."""
+        return await self._opened().schedules.all(self._scope)
+
+    async def pause_schedule(self, name: str, /) -> ScheduleRecord:
+        """Make no further tasks of a schedule until it is resumed, also after a restart."""
+        return await self._opened().schedules.steer(self._scope, name, Steer.PAUSE)
+
+    async def resume_schedule(self, name: str, /) -> ScheduleRecord:
+        """End a pause; what came due meanwhile is dropped."""
+        return await self._opened().schedules.steer(self._scope, name, Steer.RESUME)
+
+    async def cancel_schedule(self, name: str, /) -> ScheduleRecord:
+        """Delete a schedule; its tasks stay. A declared one is back after a restart."""
+        return await self._opened().schedules.steer(self._scope, name, Steer.CANCEL)

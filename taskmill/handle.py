@@ -10,6 +10,7 @@ from typing_extensions import TypeVar, Unpack
 
 from taskmill.access import TaskAccess
 from taskmill.define.domain import Domain
+from taskmill.define.schedule import check_recurrence
 from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.engine import Engine
 from taskmill.engine.hub import EventStream, Hub
@@ -19,6 +20,7 @@ from taskmill.model.events import Event, Lagged, TaskEvent
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
+from taskmill.model.schedules import Recurrence, ScheduleRecord
 from taskmill.model.sharing import RateLimit
 
 D = TypeVar("D", bound=DomainKey)
@@ -69,6 +71,17 @@ class DomainHandle(TaskAccess, Generic[D]):
     ) -> list[Submitted[Any]]:
         """Submit tasks in one transaction: all of them or, where one is refused, none."""
         return await self._opened().control.submit(tasks, options)
+
+    async def schedule(
+        self, task: Task[D, Any], rule: Recurrence, name: str | None = None
+    ) -> ScheduleRecord:
+        """Have a task recur; durable on return.
+
+        A schedule of the same name is changed: under the same rule it goes on where it is, under
+        another one it begins anew. Without a name, the work itself is its name.
+        """
+        check_recurrence(rule, "schedule()")
+        return await self._opened().schedules.set(self.name, task, rule, name)
 
     # --- steering ---
 

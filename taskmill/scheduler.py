@@ -49,6 +49,7 @@ from taskmill.model.pauses import PauseScope
 from taskmill.model.policies import Drain, Priority, RetryPolicy, Shutdown, Stop
 from taskmill.model.record import TaskRecord
 from taskmill.model.resources import PressureSource, Resources
+from taskmill.model.schedules import Recurrence, ScheduleRecord
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
 from taskmill.rules.limits import Limits
 from taskmill.store.base import Store
@@ -342,6 +343,13 @@ class Scheduler(TaskAccess, AsyncContextManagerMixin):
     ) -> list[Submitted[Any]]:
         """Submit tasks of any domains in one transaction; as `DomainHandle.submit_many`."""
         return await self._control().submit(tasks, options)
+
+    async def schedule(
+        self, task: Task[Any, Any], rule: Recurrence, name: str | None = None
+    ) -> ScheduleRecord:
+        """Have a task of any domain recur; as `DomainHandle.schedule`."""
+        domain = self._registry.of(task).domain
+        return await self.domain(self._registry.domains[domain].key).schedule(task, rule, name)
 
     def active_tasks(self) -> list[TaskRecord]:
         """The tasks whose handlers run now, from memory."""

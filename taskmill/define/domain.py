@@ -8,6 +8,7 @@ from typing import Any, Generic, final
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.codec import Codec, MemoCodec
+from taskmill.define.schedule import Schedule
 from taskmill.define.task import DomainKey, Handler, Task, checked_key, checked_task_type
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_cap, checked_items
@@ -22,8 +23,9 @@ class Domain(Generic[D]):
 
     ``handlers`` run here; ``tasks`` are types known here without a handler: what the file holds
     of them waits and can be looked up, but no more can be submitted. ``state`` objects are found
-    by their type with `Context.state`. ``max_concurrency`` caps running tasks of the domain. The
-    remaining keywords are defaults for its tasks (`TaskOptions`). Everything is checked here:
+    by their type with `Context.state`. ``schedules`` recur by themselves. ``max_concurrency`` caps
+    running tasks of the domain. The remaining keywords are defaults for its tasks (`TaskOptions`).
+    Everything is checked here:
     foreign handlers, two handlers for a type, payload annotations that cannot be resolved or
     stored raise ConfigurationError.
     """
@@ -35,6 +37,7 @@ class Domain(Generic[D]):
         handlers: Sequence[Handler[D]] = (),
         tasks: Sequence[type[Task[D, Any]]] = (),
         state: Sequence[object] = (),
+        schedules: Sequence[Schedule[D]] = (),
         max_concurrency: int | None = None,
         **defaults: Unpack[TaskOptions],
     ) -> None:
@@ -45,6 +48,7 @@ class Domain(Generic[D]):
         self.max_concurrency = max_concurrency
         self.defaults = defaults
         check_options(defaults, TaskOptions.__annotations__, f"domain {self.name!r}")
+        self.schedules = self._schedules(schedules)
         self.state = by_type(state, f"domain {self.name!r}")
         self.codecs: Mapping[type[Task[D, Any]], Codec] = self._codecs(tasks)
         self.memos: Mapping[type[Task[D, Any]], MemoCodec] = {
@@ -83,6 +87,28 @@ class Domain(Generic[D]):
             names.add(task.task_type)
             codecs[task] = Codec(task)
         return codecs
+
+    def _schedules(self, given: Sequence[Schedule[D]]) -> tuple[Schedule[D], ...]:
+        owner = f"domain {self.name!r}"
+        schedules = checked_items(given, f"{owner}: schedules", "[Schedule(...)]")
+        names: set[str] = set()
+        for each in schedules:
+            if not isinstance(each, Schedule):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
+                raise ConfigurationError(f"{owner}: {each!r:.100} is no Schedule(...)")
+            if each.task.task_domain is not self.key:
+                raise ConfigurationError(
+                    f"{owner}: schedule {each.name!r} is of {each.task.task_type!r}, a task of "
+                    "another domain"
+                )
+            if not any(handler.task is type(each.task) for handler in self.handlers):
+                raise ConfigurationError(
+                    f"{owner}: schedule {each.name!r} is of {each.task.task_type!r}, which has no "
+                    "handler here"
+                )
+            if each.name in names:
+                raise ConfigurationError(f"{owner} has two schedules named {each.name!r}")
+            names.add(each.name)
+        return tuple(schedules)
 
     def _twin(self, key: type[DomainKey]) -> str:
         return f" of {another_class(key)}" if key.domain_name == self.name else ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from taskmill.engine.announce import event_of
+from taskmill.engine.announce import Load, enqueued, event_of
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.hub import Hub
 from taskmill.engine.registry import Registry
-from taskmill.model.changes import StopCause
-from taskmill.model.effects import Move
+from taskmill.model.changes import NewTask, StopCause
+from taskmill.model.effects import Move, Placed
+from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
@@ -21,6 +22,9 @@ _CAUSES = {
     TaskStatus.SUPERSEDED: StopCause.SUPERSEDED,
     TaskStatus.FAILED: StopCause.FAILED,
 }
+
+
+_NEW = (SubmitOutcome.INSERTED, SubmitOutcome.REQUEUED, SubmitOutcome.SUPERSEDED)
 
 
 class Aftermath:
@@ -40,6 +44,21 @@ class Aftermath:
         self._hub = hub
         self._endings = endings
         self._stop = stop
+        self.on_occurrence_ended: Callable[[], None] = lambda: None
+        """Called when the task of a schedule has ended."""
+
+    def arrived(self, new: NewTask, placed: Placed, load: Load) -> None:
+        """Follow what became of a task that was submitted; ``load`` gives its payload."""
+        if placed.ready is not None:
+            self._dispatcher.add(placed.ready)
+        elif placed.is_due and new.due_at_ms is not None:
+            self._dispatcher.due(new.due_at_ms)
+        if placed.expires_at_ms is not None:
+            self._dispatcher.expires(placed.expires_at_ms)
+        if placed.outcome in _NEW:
+            self._hub.publish(lambda: enqueued(new, placed, load))
+        if placed.moves:
+            self.follow(placed.moves)
 
     def follow(self, moves: Iterable[Move]) -> None:
         """Follow moves in the order in which they were made."""
@@ -52,6 +71,8 @@ class Aftermath:
                 self._tell(move)
             if after.status.is_terminal and not before.status.is_terminal:
                 self._endings.ended(after.id)
+                if after.schedule is not None:
+                    self.on_occurrence_ended()
 
     def _tell(self, move: Move) -> None:
         event = event_of(self._registry, move)

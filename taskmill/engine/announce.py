@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from taskmill.engine.registry import Registry
-from taskmill.model.changes import Settlement, StopCause
-from taskmill.model.effects import Move, Settled
+from taskmill.model.changes import NewTask, Settlement, StopCause
+from taskmill.model.effects import Move, Placed, Settled
 from taskmill.model.errors import PayloadError
 from taskmill.model.events import (
     AnyTaskEvent,
@@ -16,6 +16,7 @@ from taskmill.model.events import (
     Completed,
     DeadLettered,
     DependencyFailed,
+    Enqueued,
     Expired,
     Failed,
     InterruptCause,
@@ -52,14 +53,31 @@ def header_of(record: TaskRecord) -> TaskHeader:
     )
 
 
-def load_of(registry: Registry, record: TaskRecord) -> Load:
+def enqueued(new: NewTask, placed: Placed, load: Load) -> Enqueued[Any]:
+    """The event of a task that is in the store now."""
+    header = TaskHeader(
+        id=placed.id,
+        type=new.type,
+        domain=new.domain,
+        key=new.key,
+        label=new.label or new.type,
+        tags=new.tags if placed.tags is None else placed.tags,
+        group=new.group,
+        priority=new.priority,
+        effective_priority=new.priority,
+        attempt=0,
+    )
+    return Enqueued(header=header, load=load, due_at=from_ms(new.due_at_ms))
+
+
+def load_of(registry: Registry, of: TaskRecord | NewTask) -> Load:
     """What decodes the payload of a task when an event's reader asks for it."""
 
     def load() -> Any:
-        known = registry.find(record.type)
+        known = registry.find(of.type)
         if known is None:
-            raise PayloadError(f"no domain here has task type {record.type!r}")
-        return known.codec.decode(record.payload)
+            raise PayloadError(f"no domain here has task type {of.type!r}")
+        return known.codec.decode(of.payload)
 
     return load
 

@@ -34,7 +34,7 @@ from taskmill.model.changes import (
     SetTags,
     Submit,
 )
-from taskmill.model.effects import Changed, Deleted, Effect, Fault, Placed, Refused
+from taskmill.model.effects import Changed, Deleted, Effect, Fault, Refused
 from taskmill.model.errors import (
     ConfigurationError,
     InvalidDependency,
@@ -47,15 +47,14 @@ from taskmill.model.errors import (
     TaskPruned,
     UnknownTaskError,
 )
-from taskmill.model.events import Enqueued, TaskHeader
 from taskmill.model.explanation import Explanation
 from taskmill.model.limits import check_id, check_timeout, check_whole, checked_items
 from taskmill.model.options import SubmitOptions
-from taskmill.model.outcomes import SubmitOutcome, Submitted
+from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
-from taskmill.model.times import from_ms, to_ms
+from taskmill.model.times import to_ms
 from taskmill.rules.hindrance import LISTED
 from taskmill.rules.limits import Limits
 from taskmill.rules.options import checked_start
@@ -160,16 +159,7 @@ class Control:
         if not isinstance(effect, tuple):
             return
         for task, new, placed in zip(tasks, prepared, effect, strict=True):
-            if placed.ready is not None:
-                self._dispatcher.add(placed.ready)
-            elif placed.is_due and new.due_at_ms is not None:
-                self._dispatcher.due(new.due_at_ms)
-            if placed.expires_at_ms is not None:
-                self._dispatcher.expires(placed.expires_at_ms)
-            if placed.outcome in _NEW:
-                self._hub.publish(partial(_enqueued, task, new, placed))
-            if placed.moves:
-                self._aftermath.follow(placed.moves)
+            self._aftermath.arrived(new, placed, partial(_same, task))
 
     # --- change ---
 
@@ -335,7 +325,6 @@ class Control:
         raise raised(f"task {task} ({record.type}) ended as {record.status}: {record.reason}")
 
 
-_NEW = (SubmitOutcome.INSERTED, SubmitOutcome.REQUEUED, SubmitOutcome.SUPERSEDED)
 _RAISED = {TaskStatus.CANCELLED: TaskCancelled, TaskStatus.EXPIRED: TaskExpired}
 _FAULTS = {
     Fault.STATE: InvalidState,
@@ -353,20 +342,8 @@ def _nothing(_: Effect) -> None:
     """Nothing in memory follows from it."""
 
 
-def _enqueued(task: Task[Any, Any], new: NewTask, placed: Placed) -> Enqueued[Any]:
-    header = TaskHeader(
-        id=placed.id,
-        type=new.type,
-        domain=new.domain,
-        key=new.key,
-        label=new.label or new.type,
-        tags=new.tags if placed.tags is None else placed.tags,
-        group=new.group,
-        priority=new.priority,
-        effective_priority=new.priority,
-        attempt=0,
-    )
-    return Enqueued(header=header, load=lambda: task, due_at=from_ms(new.due_at_ms))
+def _same(task: Task[Any, Any]) -> Task[Any, Any]:
+    return task
 
 
 def _unknown(task: TaskId, domain: str | None) -> UnknownTaskError:

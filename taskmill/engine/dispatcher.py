@@ -11,6 +11,7 @@ import anyio
 from taskmill.engine.clock import Alarm, Clock
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.ready import ReadyQueue
+from taskmill.engine.timed import Timed
 from taskmill.engine.writer import Receive
 from taskmill.model.changes import Change, Claim, Expire, Promote, Ready, Refill, StopCause
 from taskmill.model.effects import Effect, Move, Opening, Promoted, Refilled, Swept
@@ -71,8 +72,8 @@ class Dispatcher:
         self._retries = 0
         self._next_due: datetime | None = None
         self._is_promoting = False
-        self._next_expiry: int | None = None
-        self._is_expiring = False
+        self._expiry = Timed(lambda now_ms: Expire(now_ms=now_ms, limit=EXPIRE), self._expired)
+        self._timed = [self._expiry]
         self._is_stopped = False
         self._clocks: tuple[int, int] | None = None
         self._emptied = anyio.Event()
@@ -86,7 +87,7 @@ class Dispatcher:
         self.queue.load(opening.levels)
         self._retries = self._handled(opening.retries)
         self._due_is(opening.next_due_ms)
-        self._next_expiry = opening.next_expiry_ms
+        self._expiry.by(opening.next_expiry_ms)
 
     # --- what the store said ---
 
@@ -114,9 +115,12 @@ class Dispatcher:
 
     def expires(self, at_ms: int) -> None:
         """A task ends at ``at_ms`` if it has not started by then."""
-        if self._next_expiry is None or at_ms < self._next_expiry:
-            self._next_expiry = at_ms
+        if self._expiry.by(at_ms):
             self._set_alarms()
+
+    def watch(self, timed: Timed) -> None:
+        """Have another kind of change made when its time comes."""
+        self._timed.append(timed)
 
     def no_longer_due(self, *, retry: bool) -> None:
         """A task that waited for its time was cancelled."""
@@ -189,10 +193,8 @@ class Dispatcher:
         if due is not None and to_ms(due) <= now_ms and not self._is_promoting:
             self._is_promoting = True
             yield Promote(now_ms=now_ms, limit=PROMOTE), self._promoted
-        expiry = self._next_expiry
-        if expiry is not None and expiry <= now_ms and not self._is_expiring:
-            self._is_expiring = True
-            yield Expire(now_ms=now_ms, limit=EXPIRE), self._expired
+        for timed in self._timed:
+            yield from timed.propose(now_ms)
         self._set_alarms()
 
     def _preempt(self, now_ns: int) -> None:
@@ -235,12 +237,12 @@ class Dispatcher:
             self._due_is(effect.next_due_ms)
         self._wake()
 
-    def _expired(self, effect: Effect | StoreError) -> None:
-        self._is_expiring = False
-        if isinstance(effect, Swept):
-            self._next_expiry = effect.next_ms
-            self._follow(effect.moves)
+    def _expired(self, effect: Effect) -> int | None:
         self._wake()
+        if not isinstance(effect, Swept):
+            return None
+        self._follow(effect.moves)
+        return effect.next_ms
 
     def _handled(self, retries: Mapping[str, int]) -> int:
         """How many of the tasks in backoff have a handler here."""
@@ -263,15 +265,19 @@ class Dispatcher:
         self.queue.at(now_ns, now_ms)
         return now_ns, now_ms
 
+    def rearm(self) -> None:
+        """What is due next has changed."""
+        self._set_alarms()
+        self._wake()
+
     def _due_is(self, at_ms: int | None) -> None:
         self._next_due = from_ms(at_ms)
 
     def _set_alarms(self) -> None:
         """Be woken when the next task is due, the next token comes, or a reading is old."""
         due = None if self._is_promoting else self._next_due
-        expiry = None if self._is_expiring else from_ms(self._next_expiry)
-        moments = [at.timestamp() for at in (due, expiry) if at is not None]
-        self.alarm.set(min(moments, default=None))
+        moments = [due, *(from_ms(timed.next_ms) for timed in self._timed)]
+        self.alarm.set(min((at.timestamp() for at in moments if at is not None), default=None))
         times = [self.queue.next_token()]
         if any(self.queue.holds_at(gate) for gate in self._limits.pressure_gates):
             times.append(self._gauges.next_read)

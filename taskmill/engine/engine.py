@@ -26,6 +26,7 @@ from taskmill.engine.hub import Hub
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
+from taskmill.engine.schedules import Schedules
 from taskmill.engine.steering import Steering
 from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
@@ -123,6 +124,16 @@ class Engine:
             hub=hub,
             clock=clock,
         )
+        self.schedules = Schedules(
+            store=store,
+            registry=registry,
+            writer=self._writer,
+            dispatcher=self.dispatcher,
+            aftermath=self._aftermath,
+            hub=hub,
+            clock=clock,
+        )
+        self._aftermath.on_occurrence_ended = self.schedules.occurrence_ended
         self._mode: Shutdown | None = None
         self._mode_changed = anyio.Event()
         self._halted = anyio.Event()
@@ -160,6 +171,9 @@ class Engine:
                         handlers.start_soon(self.dispatcher.timer.run)
                         handlers.start_soon(self.steering.alarm.run)
                         self._wake()
+                        await self.schedules.load(
+                            opening.next_fire_ms, self._registry.domains.values()
+                        )
                         self.has_started.set()
                         try:
                             await self._until_stopped()

@@ -11,7 +11,15 @@ from typing import Any, Generic, TypeVar, cast
 import anyio
 
 from taskmill.model.errors import InvalidState
-from taskmill.model.events import About, AnyTaskEvent, GroupChanged, Lagged, ScopeEvent
+from taskmill.model.events import (
+    About,
+    AnyTaskEvent,
+    GroupChanged,
+    Lagged,
+    ScheduleEnded,
+    ScheduleSkipped,
+    ScopeEvent,
+)
 from taskmill.model.pauses import PauseScope
 
 E_co = TypeVar("E_co", covariant=True)
@@ -108,7 +116,9 @@ class EventStream(
         return self.domain is None or header.domain == self.domain
 
     def _is_about_us(self, event: ScopeEvent) -> bool:
-        """Groups and the scheduler are everybody's, a domain only its own."""
+        """Groups and the scheduler are everybody's, a domain and its schedules only its own."""
+        if isinstance(event, ScheduleSkipped | ScheduleEnded):
+            return self.domain in (None, event.domain)
         if isinstance(event, GroupChanged) or event.scope is not PauseScope.DOMAIN:
             return True
         return self.domain in (None, event.name)

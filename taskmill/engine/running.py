@@ -225,6 +225,8 @@ class Running:
             self._announce(attempt, settlement, effect)
             if effect.status.is_terminal:
                 self._endings.ended(settlement.id)
+                if attempt.record.schedule is not None:
+                    self._aftermath.on_occurrence_ended()
             if effect.moves:
                 self._aftermath.follow(effect.moves)
 

@@ -11,7 +11,7 @@ import anyio
 import attrs
 
 from taskmill.engine.clock import Clock
-from taskmill.model.changes import Change, Claim, Expire, Promote, Prune, Refill, Settlement
+from taskmill.model.changes import Change, Claim, Expire, Fire, Promote, Prune, Refill, Settlement
 from taskmill.model.effects import Effect
 from taskmill.model.errors import InvalidState, StoreError
 from taskmill.store.base import Store
@@ -21,10 +21,10 @@ log = logging.getLogger("taskmill.writer")
 Receive: TypeAlias = Callable[[Effect | StoreError], None]
 """Gets what came of a change, right after its commit."""
 
-_OURS = (Claim, Settlement, Promote, Refill, Expire, Prune)
+_OURS = (Claim, Settlement, Promote, Refill, Expire, Fire, Prune)
 """Changes that nobody outside the engine waits for."""
 
-_AGAIN = (Claim, Promote, Refill, Expire)
+_AGAIN = (Claim, Promote, Refill, Expire, Fire)
 """Changes that are proposed again where the database refused them."""
 
 BATCH = 1000

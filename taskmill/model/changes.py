@@ -17,6 +17,7 @@ from taskmill.model.choices import OnDependencyFailure, OnDuplicate
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import ErrorRecord, TaskId
 from taskmill.model.resources import IoTotals
+from taskmill.model.schedules import ScheduleStatus
 from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 
@@ -229,6 +230,83 @@ class Prune:
 
 
 @attrs.frozen(kw_only=True)
+class Timetable:
+    """A schedule as the store keeps it: the task of its occurrences, and how far it has come."""
+
+    domain: str
+    name: str
+    template: NewTask
+    """The task as if it had been submitted when this was written."""
+    rule: str
+    """JSON."""
+    status: ScheduleStatus
+    anchor_ms: int
+    next_ms: int | None
+    runs: int
+    last_task: TaskId | None = None
+    last_ms: int | None = None
+    reason: str | None = None
+    is_declared: bool = False
+    """Whether a domain declares it."""
+    created_at_ms: int
+
+
+class Steer(enum.Enum):
+    """What to do with a schedule."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+
+
+@attrs.frozen(kw_only=True)
+class SetSchedule:
+    """Make a schedule, or change the one of that name. Effect: its `Timetable`.
+
+    The same rule goes on where it is, another one begins anew.
+    """
+
+    domain: str
+    name: str
+    template: NewTask
+    rule: str
+    is_declared: bool
+    now_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class SteerSchedule:
+    """Pause, resume or cancel a schedule. Effect: its `Timetable`, None where there is none."""
+
+    domain: str
+    name: str
+    steer: Steer
+    now_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class PauseUndeclared:
+    """Pause the schedules of a domain that were declared once and are not any more.
+
+    Effect: `Fired`, with what was paused in it.
+    """
+
+    domain: str
+    declared: frozenset[str]
+    now_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class Fire:
+    """Make what is due of the schedules into tasks. Effect: `Fired`."""
+
+    now_ms: int
+    opened_ms: int
+    """What was due by then came while no process was running."""
+    limit: int
+
+
+@attrs.frozen(kw_only=True)
 class Promote:
     """Make tasks whose time has come ready. Effect: `Promoted`."""
 
@@ -285,6 +363,10 @@ Change: TypeAlias = (
     | Expire
     | Delete
     | Prune
+    | SetSchedule
+    | SteerSchedule
+    | PauseUndeclared
+    | Fire
     | Promote
     | Refill
     | Pause

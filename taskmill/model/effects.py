@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import attrs
 
-from taskmill.model.changes import Ready
+from taskmill.model.changes import NewTask, Ready, Timetable
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
@@ -90,6 +90,20 @@ class Swept:
     """When the next one expires; may be past, when the limit was reached."""
 
 
+@attrs.frozen(kw_only=True)
+class Fired:
+    """What came of looking at the schedules."""
+
+    placed: tuple[tuple[NewTask, Placed], ...] = ()
+    """The occurrences that became tasks."""
+    skipped: tuple[tuple[Timetable, int], ...] = ()
+    """Where occurrences were dropped, for the last one had not ended; and how many."""
+    stopped: tuple[Timetable, ...] = ()
+    """Schedules that ended with this, or cannot go on and were paused."""
+    next_ms: int | None = None
+    """When the next occurrence is due."""
+
+
 @attrs.frozen
 class Deleted:
     """How many tasks were deleted."""
@@ -122,6 +136,8 @@ Effect: TypeAlias = (
     | Settled
     | Changed
     | Swept
+    | Fired
+    | Timetable
     | Deleted
     | Promoted
     | Refilled
@@ -151,6 +167,7 @@ class Opening:
     retries: Mapping[str, int]
     """How many tasks wait for their next attempt, by task type."""
     next_expiry_ms: int | None = None
+    next_fire_ms: int | None = None
     recovered: int = 0
     """Runs that a crash had interrupted."""
     pauses: tuple[PauseRecord, ...] = ()

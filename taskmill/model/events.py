@@ -227,6 +227,36 @@ class GroupChanged:
         return _to_dict(self)
 
 
+@attrs.frozen(kw_only=True)
+class ScheduleSkipped:
+    """Occurrences of a schedule were dropped, for the last one had not ended."""
+
+    name: str
+    """Of the schedule, in its domain."""
+    domain: str
+    type: str
+    count: int
+
+    def to_dict(self) -> dict[str, object]:
+        """The event as JSON-ready values."""
+        return _to_dict(self)
+
+
+@attrs.frozen(kw_only=True)
+class ScheduleEnded:
+    """A schedule makes no further tasks: it has run out, was cancelled, or cannot go on."""
+
+    name: str
+    """Of the schedule, in its domain."""
+    domain: str
+    type: str
+    reason: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The event as JSON-ready values."""
+        return _to_dict(self)
+
+
 @attrs.frozen
 class Lagged:
     """The reader of this stream was too slow and missed the ``count`` events before the next."""
@@ -259,7 +289,7 @@ TaskEvent: TypeAlias = (
 """An event about a task of type T with result type R."""
 
 AnyTaskEvent: TypeAlias = TaskEvent[Any, Any]
-ScopeEvent: TypeAlias = Paused | Resumed | GroupChanged
+ScopeEvent: TypeAlias = Paused | Resumed | GroupChanged | ScheduleSkipped | ScheduleEnded
 """An event about no task in particular."""
 Event: TypeAlias = AnyTaskEvent | ScopeEvent | Lagged
 

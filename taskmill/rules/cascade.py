@@ -13,6 +13,7 @@ from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
 from taskmill.rules.moves import ended, move, released, stopped, title
+from taskmill.rules.pacing import occurrence_ended
 from taskmill.rules.steps import (
     FindChildren,
     FindFailedChild,
@@ -43,6 +44,9 @@ def spread(moves: list[Move], now_ms: int) -> Rule[None]:
             yield from _tell_dependents(over, waiters, moves, now_ms)
             yield from _release_followers(over.values(), moves, now_ms)
             yield from _tell_parents(over, waiters, moves, now_ms)
+            for record in over.values():
+                if record.schedule is not None:
+                    yield from occurrence_ended(record.domain, record.schedule, record.id, now_ms)
 
 
 def put(following: Sequence[Move], moves: list[Move]) -> Rule[None]:

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeAlias, cast
 import attrs
 from typing_extensions import TypeVar
 
-from taskmill.model.changes import NewTask, Settlement
+from taskmill.model.changes import NewTask, Settlement, Timetable
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
@@ -172,6 +172,34 @@ class FindNextExpiry(Step[int | None]):
     """When the next task expires."""
 
 
+@attrs.frozen
+class FindTimetable(Step[Timetable | None]):
+    """The schedule of this name."""
+
+    domain: str
+    name: str
+
+
+@attrs.frozen
+class FindDueTimetables(Step[tuple[Timetable, ...]]):
+    """The active schedules with an occurrence due, the longest due first."""
+
+    now_ms: int
+    limit: int
+
+
+@attrs.frozen
+class FindDeclared(Step[tuple[Timetable, ...]]):
+    """The schedules that a domain has declared, or did once."""
+
+    domain: str
+
+
+@attrs.frozen
+class FindNextFire(Step[int | None]):
+    """When the next occurrence of an active schedule is due."""
+
+
 # --- writes --------------------------------------------------------------------------------------
 
 
@@ -261,6 +289,21 @@ class EndWindow(Step):
     id: TaskId
 
 
+@attrs.frozen
+class PutTimetable(Step):
+    """Write this schedule, new or in place of the one of its name."""
+
+    timetable: Timetable
+
+
+@attrs.frozen
+class DropTimetable(Step):
+    """Delete the schedule of this name."""
+
+    domain: str
+    name: str
+
+
 AnyStep: TypeAlias = (
     FindTask
     | FindTasks
@@ -280,6 +323,12 @@ AnyStep: TypeAlias = (
     | Select
     | FindExpired
     | FindNextExpiry
+    | FindTimetable
+    | FindDueTimetables
+    | FindDeclared
+    | FindNextFire
+    | PutTimetable
+    | DropTimetable
     | Insert
     | Settle
     | Put

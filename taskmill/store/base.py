@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from taskmill.model.changes import Change
+from taskmill.model.changes import Change, Timetable
 from taskmill.model.effects import Effect, Opening
 from taskmill.model.errors import StoreError
 from taskmill.model.record import TaskId, TaskRecord
@@ -41,6 +41,10 @@ class Store(Protocol):
 
     async def children(self, task: TaskId) -> list[TaskRecord]:
         """The children of a task, and what it joined, by id, as last committed."""
+        ...
+
+    async def timetables(self, domain: str | None) -> list[Timetable]:
+        """The schedules of a domain, or of all, by name."""
         ...
 
     async def waits_for(self, task: TaskId, *, limit: int) -> list[TaskRecord]:

@@ -19,8 +19,10 @@ from taskmill.model.changes import (
     Claim,
     Delete,
     Expire,
+    Fire,
     NewTask,
     Pause,
+    PauseUndeclared,
     Promote,
     Prune,
     Ready,
@@ -29,8 +31,10 @@ from taskmill.model.changes import (
     Resume,
     Revive,
     ReviveWhere,
+    SetSchedule,
     SetTags,
     Settlement,
+    SteerSchedule,
     Submit,
 )
 from taskmill.model.effects import Effect, Placed, Promoted, Refilled, Refused
@@ -40,6 +44,7 @@ from taskmill.model.record import TaskId, TaskRecord
 from taskmill.rules.dedup import inserted, place
 from taskmill.rules.ending import cancel, cancel_where, end_run, expire
 from taskmill.rules.reviving import reorder, revive, revive_where, set_tags
+from taskmill.rules.schedules import fire, pause_undeclared, set_schedule, steer_schedule
 from taskmill.store.sqlite.carrying import full_record, run_rule
 from taskmill.store.sqlite.deleting import delete
 from taskmill.store.sqlite.rows import insert_values, pause_of
@@ -154,6 +159,14 @@ def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:  # noqa: C901 
             return run_rule(db, expire(change))
         case SetTags():
             return run_rule(db, set_tags(change))
+        case Fire():
+            return run_rule(db, fire(change))
+        case SetSchedule():
+            return run_rule(db, set_schedule(change))
+        case SteerSchedule():
+            return run_rule(db, steer_schedule(change))
+        case PauseUndeclared():
+            return run_rule(db, pause_undeclared(change))
         case Delete() | Prune():
             return delete(db, change)
         case Pause() | Resume():

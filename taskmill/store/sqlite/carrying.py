@@ -11,9 +11,12 @@ from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.rules.steps import (
     AnyStep,
+    DropTimetable,
     EndWindow,
     FindActive,
     FindChildren,
+    FindDeclared,
+    FindDueTimetables,
     FindExpired,
     FindFailedChild,
     FindFollowUps,
@@ -22,10 +25,12 @@ from taskmill.rules.steps import (
     FindLastId,
     FindNeeds,
     FindNextExpiry,
+    FindNextFire,
     FindOpen,
     FindStates,
     FindTask,
     FindTasks,
+    FindTimetable,
     FindUnmet,
     FindWaiters,
     FindWindow,
@@ -35,6 +40,7 @@ from taskmill.rules.steps import (
     Meet,
     Put,
     PutTags,
+    PutTimetable,
     RecordError,
     Redirect,
     Rule,
@@ -44,7 +50,7 @@ from taskmill.rules.steps import (
     Untie,
     Waiter,
 )
-from taskmill.store.sqlite import tags
+from taskmill.store.sqlite import tags, timetables
 from taskmill.store.sqlite.rows import (
     error_values,
     insert_values,
@@ -115,6 +121,10 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
             db.execute(SQL["mark"], (_json(ids),))
         case EndWindow(id=task):
             db.execute(SQL["end_window"], (task,))
+        case PutTimetable(timetable=timetable):
+            timetables.put(db, timetable)
+        case DropTimetable(domain=domain, name=name):
+            db.execute(SQL["drop_timetable"], (domain, name))
         case _:
             return _find(db, step)
     return None
@@ -139,6 +149,10 @@ Reading = (
     | Select
     | FindExpired
     | FindNextExpiry
+    | FindTimetable
+    | FindDueTimetables
+    | FindDeclared
+    | FindNextFire
 )
 
 
@@ -182,6 +196,14 @@ def _find(db: sqlite3.Connection, step: Reading) -> Any:  # noqa: C901 - a case 
             return _records(db, "expired", (now_ms, limit))
         case FindNextExpiry():
             return db.execute(SQL["next_expiry"]).fetchone()[0]
+        case FindTimetable(domain=domain, name=name):
+            return next(iter(timetables.find(db, "timetable", (domain, name))), None)
+        case FindDueTimetables(now_ms=now_ms, limit=limit):
+            return timetables.find(db, "due_timetables", (now_ms, limit))
+        case FindDeclared(domain=domain):
+            return timetables.find(db, "declared", (domain,))
+        case FindNextFire():
+            return db.execute(SQL["next_fire"]).fetchone()[0]
         case _:
             assert_never(step)
 

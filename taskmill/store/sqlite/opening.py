@@ -80,6 +80,7 @@ def take_over(db: sqlite3.Connection, *, now_ms: int, holder: dict[str, object])
             epoch=epoch,
             levels=levels,
             next_due_ms=db.execute(SQL["next_due"]).fetchone()[0],
+            next_fire_ms=db.execute(SQL["next_fire"]).fetchone()[0],
             next_expiry_ms=db.execute(SQL["next_expiry"]).fetchone()[0],
             retries=Counter(kind for (kind,) in db.execute(SQL["retries"])),
             recovered=recovered,

@@ -14,13 +14,13 @@ from typing import Literal, TypeVar
 
 import anyio
 
-from taskmill.model.changes import Change
+from taskmill.model.changes import Change, Timetable
 from taskmill.model.effects import Effect, Opening
 from taskmill.model.errors import ConfigurationError, InvalidState, StoreError, StoreInUse
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.times import to_ms
-from taskmill.store.sqlite import batch, opening
+from taskmill.store.sqlite import batch, opening, timetables
 from taskmill.store.sqlite.carrying import find
 from taskmill.store.sqlite.connection import BUSY_SECONDS, Port
 from taskmill.store.sqlite.files import FileLock, prepare
@@ -118,6 +118,12 @@ class SqliteStore:
         """The children of a task, and what it joined, by id, as last committed."""
         return await _open(self._reader).run(
             lambda db: [record_of(row) for row in db.execute(SQL["family"], {"id": task})]
+        )
+
+    async def timetables(self, domain: str | None) -> list[Timetable]:
+        """The schedules of a domain, or of all, by name."""
+        return await _open(self._reader).run(
+            lambda db: list(timetables.find(db, "timetables", (domain,)))
         )
 
     async def waits_for(self, task: TaskId, *, limit: int) -> list[TaskRecord]:

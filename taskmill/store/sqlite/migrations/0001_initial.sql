@@ -159,6 +159,28 @@ CREATE TABLE taskmill_errors (
     PRIMARY KEY (task, run)
 ) STRICT, WITHOUT ROWID;
 
+-- What recurs: the task of its occurrences, and how far it has come.
+CREATE TABLE taskmill_schedules (
+    domain        TEXT    NOT NULL,
+    name          TEXT    NOT NULL,
+    template      TEXT    NOT NULL,
+    rule          TEXT    NOT NULL,
+    status        TEXT    NOT NULL CHECK (status IN ('active', 'paused', 'ended')),
+    anchor_ms     INTEGER NOT NULL,
+    next_ms       INTEGER,
+    runs          INTEGER NOT NULL CHECK (runs >= 0),
+    last_task     INTEGER,
+    last_ms       INTEGER,
+    reason        TEXT,
+    is_declared   INTEGER NOT NULL CHECK (is_declared IN (0, 1)),
+    created_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (domain, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX taskmill_firing
+    ON taskmill_schedules (next_ms)
+    WHERE status = 'active' AND next_ms IS NOT NULL;
+
 -- What is paused, and what was while tasks waited: their age does not count that time.
 CREATE TABLE taskmill_pauses (
     scope    TEXT    NOT NULL CHECK (scope IN ('scheduler', 'domain', 'group')),

@@ -1,0 +1,7 @@
+-- The schedules that a domain has declared, or did once.
+SELECT
+    domain, name, template, rule, status, anchor_ms, next_ms, runs, last_task, last_ms, reason,
+    is_declared, created_at_ms
+FROM taskmill_schedules
+WHERE domain = ? AND is_declared = 1
+ORDER BY name
