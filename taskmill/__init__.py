@@ -78,6 +78,7 @@ from taskmill.model.policies import Backoff as Backoff
 from taskmill.model.policies import Drain as Drain
 from taskmill.model.policies import Jitter as Jitter
 from taskmill.model.policies import Priority as Priority
+from taskmill.model.policies import Retention as Retention
 from taskmill.model.policies import RetryOn as RetryOn
 from taskmill.model.policies import RetryPolicy as RetryPolicy
 from taskmill.model.policies import Shutdown as Shutdown

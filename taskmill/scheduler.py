@@ -46,7 +46,7 @@ from taskmill.model.limits import check_text, check_whole
 from taskmill.model.options import SubmitOptions, TaskOptions, check_options
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
-from taskmill.model.policies import Drain, Priority, RetryPolicy, Shutdown, Stop
+from taskmill.model.policies import Drain, Priority, Retention, RetryPolicy, Shutdown, Stop
 from taskmill.model.record import TaskRecord
 from taskmill.model.resources import PressureSource, Resources
 from taskmill.model.schedules import Recurrence, ScheduleRecord
@@ -57,6 +57,9 @@ from taskmill.store.sqlite import SqliteStore
 from taskmill.store.sqlite.store import Durability
 
 log = logging.getLogger("taskmill")
+
+STORE_VERBS = ("open", "apply", "get", "count", "children", "waits_for", "timetables", "close")
+"""What a store has to be able to do."""
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
@@ -97,6 +100,7 @@ class Scheduler(TaskAccess, AsyncContextManagerMixin):
         io_capacity: IoBudget | None = None,
         retry: RetryPolicy | None = None,
         ttl: timedelta | None = None,
+        retention: Retention | None = None,
         shutdown: Shutdown | None = None,
         executors: Mapping[str, Executor] | None = None,
         durability: Durability | None = None,
@@ -108,7 +112,7 @@ class Scheduler(TaskAccess, AsyncContextManagerMixin):
             raise ConfigurationError(
                 "give Scheduler a path, such as 'app.db' or ':memory:', or store=..., and not both"
             )
-        check_part(store, "store", ("open", "apply", "get", "count", "close"))
+        check_part(store, "store", STORE_VERBS)
         check_part(clock, "clock", ("now", "monotonic", "hold"))
         check_part(rng, "rng", ("random",))
         if store is not None and durability is not None:
@@ -155,6 +159,9 @@ class Scheduler(TaskAccess, AsyncContextManagerMixin):
             throttle=checked(throttle, Throttle, "throttle", "Throttle({Priority.NORMAL: 0.75})"),
             is_throttled=bool(pressure) or resources is not None,
             io_capacity=capacity,
+        )
+        self._retention = (
+            checked(retention, Retention, "retention", "Retention(count=10_000)") or Retention()
         )
         self._shutdown = checked_mode(Drain() if shutdown is None else shutdown, "shutdown")
         self._clock: Clock = clock or SystemClock()
@@ -239,6 +246,7 @@ class Scheduler(TaskAccess, AsyncContextManagerMixin):
             limits=self._limits,
             gauges=self._gauges_of(self._limits.pressure),
             executors=self._executors,
+            retention=self._retention,
             hub=self._hub,
             clock=self._clock,
             rng=self._rng,

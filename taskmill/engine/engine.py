@@ -22,6 +22,7 @@ from taskmill.engine.control import Control
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.explainer import Explainer
+from taskmill.engine.housekeeping import Housekeeping
 from taskmill.engine.hub import Hub
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.registry import Registry
@@ -34,7 +35,7 @@ from taskmill.model.effects import Move
 from taskmill.model.events import Progress
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
-from taskmill.model.policies import Drain, Shutdown, Stop
+from taskmill.model.policies import Drain, Retention, Shutdown, Stop
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.rules.limits import Limits
 from taskmill.store.base import Store
@@ -59,6 +60,7 @@ class Engine:
         limits: Limits,
         gauges: Gauges,
         executors: Mapping[str, Executor],
+        retention: Retention,
         hub: Hub,
         clock: Clock,
         rng: Random,
@@ -134,6 +136,12 @@ class Engine:
             clock=clock,
         )
         self._aftermath.on_occurrence_ended = self.schedules.occurrence_ended
+        self._housekeeping = Housekeeping(
+            retention=retention,
+            dispatcher=self.dispatcher,
+            endings=self._endings,
+            clock=clock,
+        )
         self._mode: Shutdown | None = None
         self._mode_changed = anyio.Event()
         self._halted = anyio.Event()
@@ -170,6 +178,7 @@ class Engine:
                         handlers.start_soon(self.dispatcher.alarm.run)
                         handlers.start_soon(self.dispatcher.timer.run)
                         handlers.start_soon(self.steering.alarm.run)
+                        self._housekeeping.load()
                         self._wake()
                         await self.schedules.load(
                             opening.next_fire_ms, self._registry.domains.values()

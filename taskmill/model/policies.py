@@ -13,6 +13,7 @@ import attrs
 
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import MAX_LENGTH, MAX_RETRIES, check_length, check_whole
+from taskmill.model.status import TERMINAL, TaskStatus
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -215,6 +216,32 @@ class RetryPolicy:
             retry_on=retry_on,
             dead_letter=dead_letter,
         )
+
+
+def _is_number(_: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
+    if value is not None:
+        check_whole(value, 0, 1_000_000_000, attribute.name)
+
+
+@attrs.frozen(kw_only=True)
+class Retention:
+    """How many ended tasks are kept: the newest ``count`` of each end; None keeps all.
+
+    What ended less than ``min_age`` ago is kept in any case, as is what somebody waits for, what an
+    active task needs, and what is inside its ``unique_for``.
+    """
+
+    count: int | None = attrs.field(default=10_000, validator=_is_number)
+    failed: int | None = attrs.field(default=None, validator=_is_number)
+    """How many FAILED tasks are kept."""
+    dead: int | None = attrs.field(default=None, validator=_is_number)
+    """How many DEAD tasks are kept."""
+    min_age: timedelta = attrs.field(default=timedelta(hours=1), validator=_is_length)
+
+    def counts(self) -> dict[TaskStatus, int | None]:
+        """How many are kept of each end."""
+        own = {TaskStatus.FAILED: self.failed, TaskStatus.DEAD: self.dead}
+        return {status: own.get(status, self.count) for status in sorted(TERMINAL)}
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from taskmill import SqliteStore, StoreError, TaskId, TaskRecord
-from taskmill.model.changes import Change, Claim
+from taskmill.model.changes import Change, Claim, Timetable
 from taskmill.model.effects import Effect, Opening
 from taskmill.model.selection import Selection
 
@@ -45,3 +45,12 @@ class FailingStore:
 
     def _refuses(self, change: Change) -> bool:
         return isinstance(change, Claim) and change.id == self.refused
+
+    async def children(self, task: TaskId) -> list[TaskRecord]:
+        return await self._store.children(task)
+
+    async def waits_for(self, task: TaskId, *, limit: int) -> list[TaskRecord]:
+        return await self._store.waits_for(task, limit=limit)
+
+    async def timetables(self, domain: str | None) -> list[Timetable]:
+        return await self._store.timetables(domain)

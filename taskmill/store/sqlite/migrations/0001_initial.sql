@@ -142,8 +142,7 @@ CREATE TABLE taskmill_edges (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX taskmill_waiters
-    ON taskmill_edges (waits_for)
-    WHERE is_met = 0;
+    ON taskmill_edges (waits_for, is_met);
 
 CREATE INDEX taskmill_unmet
     ON taskmill_edges (task)
