@@ -58,7 +58,7 @@ from taskmill.store.sqlite.store import Durability
 
 log = logging.getLogger("taskmill")
 
-STORE_VERBS = ("open", "apply", "get", "count", "children", "waits_for", "timetables", "close")
+STORE_VERBS = tuple(verb for verb in vars(Store) if not verb.startswith("_"))
 """What a store has to be able to do."""
 
 D = TypeVar("D", bound=DomainKey)

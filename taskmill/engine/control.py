@@ -16,6 +16,7 @@ from taskmill.engine.aftermath import Aftermath
 from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
+from taskmill.engine.enlistment import Enlistment
 from taskmill.engine.explainer import Explainer
 from taskmill.engine.hub import Hub
 from taskmill.engine.intake import Intake
@@ -76,6 +77,7 @@ class Control:
         dispatcher: Dispatcher,
         running: Running,
         aftermath: Aftermath,
+        enlistment: Enlistment,
         hub: Hub,
         endings: Endings,
         clock: Clock,
@@ -90,6 +92,7 @@ class Control:
         self._dispatcher = dispatcher
         self._running = running
         self._aftermath = aftermath
+        self._enlistment = enlistment
         self._hub = hub
         self._endings = endings
         self._clock = clock
@@ -114,9 +117,14 @@ class Control:
         prepared = await self._prepared(
             tasks, Intake(self._registry, call, self._clock.now(), at_least=at_least)
         )
-        effect = await self._writer.apply(
-            Submit(prepared), partial(self._submitted, tasks, prepared)
-        )
+        connection = call.get("connection")
+        if connection is not None:
+            effect: Effect = await self._enlistment.submit(connection, prepared)
+        else:
+            self._enlistment.check_not_inside()
+            effect = await self._writer.apply(
+                Submit(prepared), partial(self._submitted, tasks, prepared)
+            )
         if isinstance(effect, Refused):
             raise refusal(effect)
         if not isinstance(effect, tuple):

@@ -21,6 +21,7 @@ from taskmill.engine.clock import Clock
 from taskmill.engine.control import Control
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
+from taskmill.engine.enlistment import Enlistment
 from taskmill.engine.explainer import Explainer
 from taskmill.engine.housekeeping import Housekeeping
 from taskmill.engine.hub import Hub
@@ -105,6 +106,13 @@ class Engine:
         self._writer = Writer(
             store=store, clock=clock, source=self.dispatcher, on_idle=self._is_quiet
         )
+        self._enlistment = Enlistment(
+            store=store,
+            registry=registry,
+            dispatcher=self.dispatcher,
+            aftermath=self._aftermath,
+            clock=clock,
+        )
         self.control = Control(
             store=store,
             registry=registry,
@@ -112,6 +120,7 @@ class Engine:
             dispatcher=self.dispatcher,
             running=self._running,
             aftermath=self._aftermath,
+            enlistment=self._enlistment,
             hub=hub,
             endings=self._endings,
             clock=clock,
@@ -179,6 +188,7 @@ class Engine:
                         handlers.start_soon(self.dispatcher.timer.run)
                         handlers.start_soon(self.steering.alarm.run)
                         self._housekeeping.load()
+                        self._enlistment.load(handlers)
                         self._wake()
                         await self.schedules.load(
                             opening.next_fire_ms, self._registry.domains.values()

@@ -11,7 +11,17 @@ import anyio
 import attrs
 
 from taskmill.engine.clock import Clock
-from taskmill.model.changes import Change, Claim, Expire, Fire, Promote, Prune, Refill, Settlement
+from taskmill.model.changes import (
+    Change,
+    Claim,
+    Collect,
+    Expire,
+    Fire,
+    Promote,
+    Prune,
+    Refill,
+    Settlement,
+)
 from taskmill.model.effects import Effect
 from taskmill.model.errors import InvalidState, StoreError
 from taskmill.store.base import Store
@@ -21,10 +31,10 @@ log = logging.getLogger("taskmill.writer")
 Receive: TypeAlias = Callable[[Effect | StoreError], None]
 """Gets what came of a change, right after its commit."""
 
-_OURS = (Claim, Settlement, Promote, Refill, Expire, Fire, Prune)
+_OURS = (Claim, Settlement, Promote, Refill, Expire, Fire, Collect, Prune)
 """Changes that nobody outside the engine waits for."""
 
-_AGAIN = (Claim, Promote, Refill, Expire, Fire)
+_AGAIN = (Claim, Promote, Refill, Expire, Fire, Collect)
 """Changes that are proposed again where the database refused them."""
 
 BATCH = 1000

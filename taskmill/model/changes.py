@@ -307,6 +307,14 @@ class Fire:
 
 
 @attrs.frozen(kw_only=True)
+class Collect:
+    """Settle the submits that were part of other transactions. Effect: `Collected`."""
+
+    now_ms: int
+    limit: int
+
+
+@attrs.frozen(kw_only=True)
 class Promote:
     """Make tasks whose time has come ready. Effect: `Promoted`."""
 
@@ -367,6 +375,7 @@ Change: TypeAlias = (
     | SteerSchedule
     | PauseUndeclared
     | Fire
+    | Collect
     | Promote
     | Refill
     | Pause

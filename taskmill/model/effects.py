@@ -104,6 +104,14 @@ class Fired:
     """When the next occurrence is due."""
 
 
+@attrs.frozen(kw_only=True)
+class Collected:
+    """What came of submits that were part of other transactions."""
+
+    placed: tuple[tuple[NewTask, Placed], ...]
+    has_more: bool
+
+
 @attrs.frozen
 class Deleted:
     """How many tasks were deleted."""
@@ -137,6 +145,7 @@ Effect: TypeAlias = (
     | Changed
     | Swept
     | Fired
+    | Collected
     | Timetable
     | Deleted
     | Promoted

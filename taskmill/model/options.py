@@ -101,6 +101,11 @@ class SubmitOptions(TaskOptions, total=False):
     """Tasks of any domain that have to complete before this one starts."""
     on_dependency_failure: OnDependencyFailure
     """What becomes of this task where one of those fails (default: CANCEL)."""
+    connection: object
+    """A sqlite3 or aiosqlite connection to the same file, with an open transaction.
+
+    The submit is part of that: it is there when, and only if, it commits.
+    """
 
 
 class TaskFilter(TypedDict, total=False):
@@ -185,6 +190,11 @@ def _check_max_interruptions(value: object, what: str) -> None:
     check_whole(value, 1, MAX_RETRIES, what)
 
 
+def _check_connection(value: object, what: str) -> None:
+    if value is None:
+        raise ConfigurationError(f"{what} cannot be None; leave it out to submit without one")
+
+
 def _check_depends_on(value: object, what: str) -> None:
     ids_of(cast("Iterable[TaskId | Submitted[Any]]", value), what)  # which is what is checked
 
@@ -220,6 +230,7 @@ _CHECKS: Mapping[str, Callable[[object, str], None]] = {
     "cancel_grace": check_length,
     "max_interruptions": _check_max_interruptions,
     "depends_on": _check_depends_on,
+    "connection": _check_connection,
     "retry": _check_retry,
     "max_retries": _check_max_retries,
     "delay": check_length,

@@ -17,6 +17,8 @@ class Stage(enum.IntFlag):
     UNDO = 2
     """The task is to end; its ``on_cancel`` has yet to run."""
     ALONE = 4
+    ARRIVING = 8
+    """It was submitted by somebody else's transaction, which the dispatcher has yet to notice."""
 
     @property
     def part(self) -> Stage:
@@ -27,7 +29,3 @@ class Stage(enum.IntFlag):
     def is_alone(self) -> bool:
         """Whether nothing else may run beside it."""
         return bool(self & Stage.ALONE)
-
-
-ARRIVING = 8
-"""Stored in place of a stage while a task waits for the dispatcher to notice it."""

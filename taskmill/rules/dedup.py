@@ -42,10 +42,10 @@ def identity(task_type: str, key: str | None, payload: str) -> bytes:
 def place(new: NewTask) -> Rule[Placed | Refused]:
     """Insert ``new``, or find the task that already stands for its work."""
     if new.parent is not None:
-        adopted = yield from _adopted(new, new.parent)
-        if isinstance(adopted, Refused):
-            return adopted
-        new = adopted
+        own = yield from adopted(new, new.parent)
+        if isinstance(own, Refused):
+            return own
+        new = own
     needs = yield from judge(new)
     if isinstance(needs, Refused):
         return needs
@@ -68,7 +68,7 @@ def place(new: NewTask) -> Rule[Placed | Refused]:
     return (yield from _follow(standing, new, needs))
 
 
-def _adopted(new: NewTask, parent_id: TaskId) -> Rule[NewTask | Refused]:
+def adopted(new: NewTask, parent_id: TaskId) -> Rule[NewTask | Refused]:
     """``new`` with what its parent gives it, if that may have children."""
     parent = yield from ask(FindTask(parent_id))
     if parent is None:

@@ -74,6 +74,8 @@ def ready_place(record: TaskRecord) -> Ready | None:
     """The place of a task in the ready queue; None where it has none."""
     if record.status is not TaskStatus.PENDING or record.due_at is not None:
         return None
+    if record.stage is Stage.ARRIVING:
+        return None
     return Ready(
         record.type,
         record.group,

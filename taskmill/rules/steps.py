@@ -210,6 +210,8 @@ class Insert(Step[TaskId | None]):
     task: NewTask
     status: TaskStatus = TaskStatus.PENDING
     follow_up: bool = False
+    arriving: bool = False
+    """Whether the dispatcher is to notice it first."""
 
 
 @attrs.frozen
@@ -283,6 +285,21 @@ class Mark(Step):
 
 
 @attrs.frozen
+class Announce(Step):
+    """Tell the dispatcher of a submit: of this task, or, without one, that it is to be made."""
+
+    task: NewTask
+    id: TaskId | None
+
+
+@attrs.frozen
+class TakeAnnounced(Step[tuple[Announce, ...]]):
+    """What was announced, the oldest first, and is now forgotten."""
+
+    limit: int
+
+
+@attrs.frozen
 class EndWindow(Step):
     """A completed task stands for its identity no longer."""
 
@@ -339,6 +356,8 @@ AnyStep: TypeAlias = (
     | Redirect
     | Untie
     | Mark
+    | Announce
+    | TakeAnnounced
     | EndWindow
 )
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from taskmill.model.changes import Change, Timetable
-from taskmill.model.effects import Effect, Opening
+from taskmill.model.changes import Change, NewTask, Timetable
+from taskmill.model.effects import Effect, Opening, Placed, Refused
 from taskmill.model.errors import StoreError
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
@@ -33,6 +33,24 @@ class Store(Protocol):
         A change that the database refuses gets a StoreError in its place and leaves the others
         be. Raises StoreError where nothing could be written.
         """
+        ...
+
+    async def submit_on(
+        self, connection: object, tasks: Sequence[NewTask]
+    ) -> tuple[Placed, ...] | Refused:
+        """Submit tasks in the open transaction of the caller's own connection.
+
+        They are there when that commits, and wait for `Collect`. InvalidState without an open
+        transaction, ConfigurationError for a connection to something else.
+        """
+        ...
+
+    def is_in_transaction(self, connection: object) -> bool:
+        """Whether a connection that was submitted on still has its transaction open."""
+        ...
+
+    async def version(self) -> int:
+        """A number that changes when anybody else has committed."""
         ...
 
     async def get(self, task: TaskId) -> TaskRecord | None:

@@ -23,6 +23,7 @@ from taskmill.testing import FakeClock, virtual_time
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 
 
 class Work(DomainKey, name="work"): ...

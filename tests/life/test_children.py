@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from taskmill import (
@@ -10,9 +11,10 @@ from taskmill import (
     OnDuplicate,
     SubmitOutcome,
     TaskFailed,
+    TaskId,
     TaskStatus,
 )
-from tests.life.app import Do, Errand, Fail, Family, Nap, Other, Tidy, Work, open_app
+from tests.life.app import MINUTE, Do, Errand, Fail, Family, Nap, Other, Tidy, Work, open_app
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +86,7 @@ async def test_the_first_child_that_fails_stops_its_siblings_and_fails_the_paren
 
         async def body(ctx: Context[Work]) -> None:
             await ctx.spawn_many([Fail(permanent=True), Nap(name="a", seconds=50), Tidy(name="t")])
-            await ctx.spawn(Nap(name="late"), delay=__import__("datetime").timedelta(days=1))
+            await ctx.spawn(Nap(name="late"), delay=MINUTE)
 
         app.body("f", body)
         parent = await app.work.submit(Family(name="f"))
@@ -92,7 +94,8 @@ async def test_the_first_child_that_fails_stops_its_siblings_and_fails_the_paren
         assert record.status is TaskStatus.FAILED
         assert "its child, task 2 (work::fail), ended as failed: told to" in (record.reason or "")
         await app.scheduler.idle()
-        children = {r.type: r.status for r in [await app.work.get(t) for t in (2, 3, 4, 5)]}  # type: ignore[arg-type]
+        records = [await app.work.get(TaskId(number)) for number in (2, 3, 4, 5)]
+        children = {record.type: record.status for record in records}
         assert children == {
             "work::fail": TaskStatus.FAILED,
             "work::nap": TaskStatus.CANCELLED,
@@ -107,7 +110,7 @@ async def test_a_parent_that_still_runs_is_stopped_by_the_child_that_fails() -> 
 
         async def body(ctx: Context[Work]) -> None:
             await ctx.spawn(Fail(permanent=True))
-            await __import__("anyio").sleep(1000)
+            await anyio.sleep(1000)
 
         app.body("p", body)
         parent = await app.work.submit(Do(name="p"))
@@ -246,6 +249,6 @@ async def test_children_inherit_tags_where_unset() -> None:
         app.body("p", body)
         parent = await app.work.submit(Do(name="p"), tags={"team": "x"})
         await app.work.wait(parent.id)
-        [child] = [r for r in [await app.work.get(t) for t in (2,)]]  # type: ignore[arg-type]
+        child = await app.work.get(TaskId(2))
         assert child.tags == {"team": "x", "job": "7", "own": "1"}
         assert (await app.work.get(parent.id)).tags == {"team": "x", "job": "7"}

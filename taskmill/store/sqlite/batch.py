@@ -17,6 +17,7 @@ from taskmill.model.changes import (
     CancelWhere,
     Change,
     Claim,
+    Collect,
     Delete,
     Expire,
     Fire,
@@ -41,6 +42,7 @@ from taskmill.model.effects import Effect, Placed, Promoted, Refilled, Refused
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.rules.arrivals import collect
 from taskmill.rules.dedup import inserted, place
 from taskmill.rules.ending import cancel, cancel_where, end_run, expire
 from taskmill.rules.reviving import reorder, revive, revive_where, set_tags
@@ -159,6 +161,8 @@ def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:  # noqa: C901 
             return run_rule(db, expire(change))
         case SetTags():
             return run_rule(db, set_tags(change))
+        case Collect():
+            return run_rule(db, collect(change))
         case Fire():
             return run_rule(db, fire(change))
         case SetSchedule():

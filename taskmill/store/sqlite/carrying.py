@@ -10,6 +10,7 @@ from typing import Any, TypeVar, assert_never
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.rules.steps import (
+    Announce,
     AnyStep,
     DropTimetable,
     EndWindow,
@@ -46,11 +47,13 @@ from taskmill.rules.steps import (
     Rule,
     Select,
     Settle,
+    TakeAnnounced,
     Tie,
     Untie,
     Waiter,
 )
 from taskmill.store.sqlite import tags, timetables
+from taskmill.store.sqlite.newtasks import task_json, task_of
 from taskmill.store.sqlite.rows import (
     error_values,
     insert_values,
@@ -88,10 +91,9 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
             if settlement.has_tags and settlement.status.is_terminal:
                 tags.finished(db, [settlement.id])
             return True
-        case Insert(task=task, status=status, follow_up=follow_up):
-            cursor = db.execute(
-                SQL["insert"], insert_values(task, follow_up=follow_up, status=status)
-            )
+        case Insert(task=task, status=status, follow_up=follow_up, arriving=arriving):
+            values = insert_values(task, follow_up=follow_up, status=status, arriving=arriving)
+            cursor = db.execute(SQL["insert"], values)
             if not cursor.rowcount:
                 return None
             inserted = TaskId(cursor.lastrowid or 0)
@@ -121,6 +123,8 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
             db.execute(SQL["mark"], (_json(ids),))
         case EndWindow(id=task):
             db.execute(SQL["end_window"], (task,))
+        case Announce(task=new, id=task):
+            db.execute(SQL["announce"], (task, task_json(new)))
         case PutTimetable(timetable=timetable):
             timetables.put(db, timetable)
         case DropTimetable(domain=domain, name=name):
@@ -153,6 +157,7 @@ Reading = (
     | FindDueTimetables
     | FindDeclared
     | FindNextFire
+    | TakeAnnounced
 )
 
 
@@ -194,6 +199,11 @@ def _find(db: sqlite3.Connection, step: Reading) -> Any:  # noqa: C901 - a case 
             return select_ids(db, selection)
         case FindExpired(now_ms=now_ms, limit=limit):
             return _records(db, "expired", (now_ms, limit))
+        case TakeAnnounced(limit=limit):
+            rows = db.execute(SQL["announced"], (limit,)).fetchall()
+            if rows:
+                db.execute(SQL["forget_announced"], (rows[-1][0],))
+            return tuple(Announce(task_of(body), task) for _, task, body in rows)
         case FindNextExpiry():
             return db.execute(SQL["next_expiry"]).fetchone()[0]
         case FindTimetable(domain=domain, name=name):

@@ -7,9 +7,11 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 
+from taskmill.model.changes import Collect
 from taskmill.model.effects import LevelCount, Opening
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
+from taskmill.rules.arrivals import collect
 from taskmill.rules.ending import recover
 from taskmill.store.sqlite.carrying import run_rule
 from taskmill.store.sqlite.rows import pause_of, record_of
@@ -75,6 +77,8 @@ def take_over(db: sqlite3.Connection, *, now_ms: int, holder: dict[str, object])
         stopping = [record_of(row) for row in db.execute(SQL["stopping"])]
         recovered = len(suspects) + db.execute(SQL["recover_running"]).rowcount
         run_rule(db, recover(stopping, suspects, now_ms=now_ms))
+        while run_rule(db, collect(Collect(now_ms=now_ms, limit=1000))).has_more:
+            pass
         levels = tuple(LevelCount(*row) for row in db.execute(SQL["levels"]))
         opening = Opening(
             epoch=epoch,

@@ -16,13 +16,13 @@ from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.resources import IoTotals
 from taskmill.model.selection import Selection
-from taskmill.model.stages import ARRIVING, Stage
+from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import EPOCH, MILLISECOND, from_ms, to_ms
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _STATUS = {status.value: status for status in TaskStatus}
-_STAGE = {value: Stage(value) for value in (0, 1, 2, 4, 5, 6)} | {ARRIVING: Stage.EXECUTE}
+_STAGE = {value: Stage(value) for value in (0, 1, 2, 4, 5, 6, 8)}
 CANCEL = OnDependencyFailure.CANCEL
 
 
@@ -101,10 +101,14 @@ def _error_of(row: Sequence[Any]) -> ErrorRecord:
 
 
 def insert_values(
-    new: NewTask, *, follow_up: bool, status: TaskStatus = TaskStatus.PENDING
+    new: NewTask,
+    *,
+    follow_up: bool,
+    status: TaskStatus = TaskStatus.PENDING,
+    arriving: bool = False,
 ) -> tuple[object, ...]:
     """The values of the insert statement."""
-    waits = follow_up or status is TaskStatus.BLOCKED
+    waits = follow_up or arriving or status is TaskStatus.BLOCKED
     policy = new.on_dependency_failure
     return (
         new.type,
@@ -139,6 +143,7 @@ def insert_values(
             or new.schedule is not None
             or bool(new.depends_on)
         ),
+        int(Stage.ARRIVING if arriving else Stage.EXECUTE),
     )
 
 

@@ -14,13 +14,13 @@ from typing import Literal, TypeVar
 
 import anyio
 
-from taskmill.model.changes import Change, Timetable
-from taskmill.model.effects import Effect, Opening
+from taskmill.model.changes import Change, NewTask, Timetable
+from taskmill.model.effects import Effect, Opening, Placed, Refused
 from taskmill.model.errors import ConfigurationError, InvalidState, StoreError, StoreInUse
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.times import to_ms
-from taskmill.store.sqlite import batch, opening, timetables
+from taskmill.store.sqlite import batch, enlisting, opening, timetables
 from taskmill.store.sqlite.carrying import find
 from taskmill.store.sqlite.connection import BUSY_SECONDS, Port
 from taskmill.store.sqlite.files import FileLock, prepare
@@ -109,6 +109,23 @@ class SqliteStore:
     async def apply(self, changes: Sequence[Change]) -> list[Effect | StoreError]:
         """Apply ``changes`` in order, in one transaction."""
         return await _open(self._writer).run(partial(self._apply, changes))
+
+    async def submit_on(
+        self, connection: object, tasks: Sequence[NewTask]
+    ) -> tuple[Placed, ...] | Refused:
+        """Submit in the open transaction of a sqlite3 or aiosqlite connection to this file."""
+        _open(self._writer)
+        return await enlisting.submit_on(connection, self._path, tasks)
+
+    def is_in_transaction(self, connection: object) -> bool:
+        """Whether a connection that was submitted on still has its transaction open."""
+        return enlisting.is_in_transaction(connection)
+
+    async def version(self) -> int:
+        """A number that changes when another connection has committed."""
+        return await _open(self._writer).run(
+            lambda db: int(db.execute("PRAGMA data_version").fetchone()[0])
+        )
 
     async def get(self, task: TaskId) -> TaskRecord | None:
         """The task with this id, as last committed."""

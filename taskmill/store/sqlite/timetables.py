@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
-
-from taskmill.model.changes import NewTask, Timetable
-from taskmill.model.choices import OnDependencyFailure, OnDuplicate
+from taskmill.model.changes import Timetable
 from taskmill.model.schedules import ScheduleStatus
+from taskmill.store.sqlite.newtasks import task_json, task_of
 from taskmill.store.sqlite.statements import SQL
-
-_NONE_YET = bytes(16)
-"""Where an occurrence has its identity."""
 
 
 def put(db: sqlite3.Connection, timetable: Timetable) -> None:
@@ -25,7 +19,7 @@ def put(db: sqlite3.Connection, timetable: Timetable) -> None:
         (
             timetable.domain,
             timetable.name,
-            _template_json(timetable.template),
+            task_json(timetable.template),
             timetable.rule,
             timetable.status.value,
             timetable.anchor_ms,
@@ -55,7 +49,7 @@ def _timetable_of(row: Sequence[Any]) -> Timetable:
     return Timetable(
         domain=domain,
         name=name,
-        template=_template_of(template),
+        template=task_of(template),
         rule=rule,
         status=ScheduleStatus(status),
         anchor_ms=anchor_ms,
@@ -67,16 +61,3 @@ def _timetable_of(row: Sequence[Any]) -> Timetable:
         is_declared=bool(is_declared),
         created_at_ms=created_at_ms,
     )
-
-
-def _template_json(task: NewTask) -> str:
-    fields = attrs.asdict(task, filter=lambda field, _: field.name != "identity")
-    return json.dumps(fields | {"tags": dict(task.tags)}, ensure_ascii=False)
-
-
-def _template_of(text: str) -> NewTask:
-    fields: dict[str, Any] = json.loads(text)
-    fields["depends_on"] = tuple(fields["depends_on"])
-    fields["on_duplicate"] = OnDuplicate(fields["on_duplicate"])
-    fields["on_dependency_failure"] = OnDependencyFailure(fields["on_dependency_failure"])
-    return NewTask(**fields, identity=_NONE_YET)

@@ -180,6 +180,13 @@ CREATE INDEX taskmill_firing
     ON taskmill_schedules (next_ms)
     WHERE status = 'active' AND next_ms IS NOT NULL;
 
+-- Submits that the dispatcher has yet to notice: of a task that is there, or of one to be made.
+CREATE TABLE taskmill_inbox (
+    id   INTEGER PRIMARY KEY AUTOINCREMENT,
+    task INTEGER,
+    body TEXT NOT NULL
+) STRICT;
+
 -- What is paused, and what was while tasks waited: their age does not count that time.
 CREATE TABLE taskmill_pauses (
     scope    TEXT    NOT NULL CHECK (scope IN ('scheduler', 'domain', 'group')),
