@@ -216,6 +216,8 @@ class Dispatcher:
             return
         if isinstance(effect, StoreError):
             self.queue.add(ready)
+        else:
+            self._expiry.by(to_ms(self._clock.now()))  # it may be gone for this reason
         for gate in start.lane.gates:
             if isinstance(gate, Bucket):
                 gate.give_back(start.at_ns)

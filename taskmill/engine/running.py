@@ -231,6 +231,8 @@ class Running:
                 self._aftermath.follow(effect.moves)
 
     def _requeue(self, record: TaskRecord, settlement: Settlement, settled: Settled) -> None:
+        if record.expires_at is not None and settled.status is TaskStatus.PENDING:
+            self._dispatcher.expires(to_ms(record.expires_at))
         if settled.after is not None:
             self._aftermath.requeue(Move(record, settled.after))
         elif settlement.due_at_ms is not None:

@@ -68,7 +68,7 @@ class Schedules:
 
     async def load(self, next_ms: int | None, domains: Iterable[Domain[Any]]) -> None:
         """The store was opened: what is declared is set, what is not any more is paused."""
-        self._opened_ms = self._now_ms()
+        self._opened_ms = self._now_ms() - 1  # what is due right now is in time
         with self._clock.hold():
             known = await self._store.timetables(None)
         for domain in domains:
@@ -81,7 +81,6 @@ class Schedules:
                 await self._writer.apply(change, self._retired)
         self._dispatcher.watch(self._timed)
         self._timed.by(next_ms)
-        self._timed.by(self._opened_ms)
         self._dispatcher.rearm()
 
     # --- what people do ---

@@ -18,7 +18,9 @@ from taskmill import Context, Domain, DomainKey, Drain, Scheduler, Task
 class Service(DomainKey, name="service"): ...
 
 
-class Job(Task[Service], name="job", stop_grace=timedelta(milliseconds=50)):
+class Job(
+    Task[Service], name="job", stop_grace=timedelta(milliseconds=50), max_interruptions=1_000_000
+):
     name: str
 
 

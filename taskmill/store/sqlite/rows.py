@@ -21,6 +21,7 @@ from taskmill.model.status import TaskStatus
 from taskmill.model.times import EPOCH, MILLISECOND, from_ms, to_ms
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
+_RUN = 11
 _STATUS = {status.value: status for status in TaskStatus}
 _STAGE = {value: Stage(value) for value in (0, 1, 2, 4, 5, 6, 8)}
 CANCEL = OnDependencyFailure.CANCEL
@@ -44,7 +45,7 @@ def record_of(
         task, kind, domain, payload, key, label, tags, group, status, priority, attempt, run,
         retries, options, created, ready, due, run_at, started, finished, parent, result, reason,
         preemptions, expires, policy, schedule, scheduled, io, stage, memo, stop_cause, fail_fast,
-        is_follow_up, has_undo, interruptions, unique_for, _,
+        is_follow_up, has_undo, interruptions, unique_for, _, _,
     ) = row  # fmt: skip
     return TaskRecord(
         id=task,
@@ -87,6 +88,11 @@ def record_of(
         unique_for=None if unique_for is None else timedelta(milliseconds=unique_for),
         errors=tuple(_error_of(error) for error in errors),
     )
+
+
+def begins_ttl(row: Sequence[Any]) -> bool:
+    """Whether the time to live of a task that was claimed begins with this run."""
+    return row[-2] is not None and row[_RUN] == 1
 
 
 def is_linked(row: Sequence[Any]) -> bool:

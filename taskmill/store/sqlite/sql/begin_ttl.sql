@@ -2,3 +2,4 @@
 UPDATE taskmill_tasks
 SET expires_at_ms = :now_ms + ttl_ms
 WHERE id IN (SELECT value FROM json_each(:ids)) AND ttl_ms IS NOT NULL AND run = 1
+RETURNING id, expires_at_ms
