@@ -29,6 +29,25 @@ class FailingStore:
     async def get(self, task: TaskId) -> TaskRecord | None:
         return await self._store.get(task)
 
+    async def tasks(
+        self, selection: Selection, *, limit: int, after: TaskId | None = None
+    ) -> list[TaskRecord]:
+        return await self._store.tasks(selection, limit=limit, after=after)
+
+    async def ended(
+        self, selection: Selection, *, limit: int, after: tuple[int, TaskId] | None = None
+    ) -> list[TaskRecord]:
+        return await self._store.ended(selection, limit=limit, after=after)
+
+    async def ids(self, selection: Selection) -> list[TaskId]:
+        return await self._store.ids(selection)
+
+    async def count_by_tag(self, selection: Selection, key: str) -> dict[str, int]:
+        return await self._store.count_by_tag(selection, key)
+
+    async def tag_keys(self, domain: str | None, prefix: str) -> list[str]:
+        return await self._store.tag_keys(domain, prefix)
+
     async def count(self, selection: Selection) -> int:
         return await self._store.count(selection)
 

@@ -17,6 +17,7 @@ from taskmill.model.changes import (
     Change,
     Claim,
     Effect,
+    Ended,
     NewTask,
     Pause,
     Placed,
@@ -27,13 +28,14 @@ from taskmill.model.changes import (
     Refilled,
     Refused,
     Resume,
+    Settled,
     Settlement,
     Submit,
 )
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
-from taskmill.model.status import TaskStatus
+from taskmill.model.status import TERMINAL, TaskStatus
 from taskmill.rules.dedup import inserted, place
 from taskmill.rules.ending import cancel, end_run
 from taskmill.rules.steps import (
@@ -51,6 +53,7 @@ from taskmill.rules.steps import (
     Step,
     Upgrade,
 )
+from taskmill.store.sqlite import tags
 from taskmill.store.sqlite.rows import (
     error_values,
     insert_values,
@@ -85,6 +88,7 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | St
             db.execute("ROLLBACK")
             db.execute("BEGIN IMMEDIATE")
             effects = [_apply_alone(db, change) for change in changes]
+        tags.finished(db, [*_ended(changes, effects)])
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
@@ -92,6 +96,16 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | St
                 db.execute("ROLLBACK")
         raise
     return effects
+
+
+def _ended(changes: Sequence[Change], effects: Sequence[Effect | StoreError]) -> Iterator[TaskId]:
+    """The tasks that these changes ended."""
+    for change, effect in zip(changes, effects, strict=True):
+        if isinstance(effect, Settled):
+            if effect.status in TERMINAL and isinstance(change, Settlement):
+                yield change.id
+        elif isinstance(effect, Ended):
+            yield effect.record.id
 
 
 def _apply_alone(db: sqlite3.Connection, change: Change) -> Effect | StoreError:
@@ -126,6 +140,7 @@ def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> N
         ReleaseFollowUp(id=claim.id, now_ms=claim.now_ms),
     ):
         carry_out(db, step)
+    tags.finished(db, [claim.id])
 
 
 def _apply_all(db: sqlite3.Connection, changes: Sequence[Change]) -> Iterator[Effect]:
@@ -201,6 +216,7 @@ def _insert_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Place
         return None
     last = int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
     first = last - len(tasks) + 1
+    tags.insert(db, ((TaskId(first + n), task) for n, task in enumerate(tasks) if task.tags))
     return tuple(inserted(task, TaskId(first + index)) for index, task in enumerate(tasks))
 
 
@@ -261,8 +277,7 @@ def carry_out(db: sqlite3.Connection, step: Step) -> Answer:
     """One step of a rule."""
     match step:
         case Insert(task=task, follow_up=follow_up):
-            cursor = db.execute(SQL["insert"], insert_values(task, follow_up=follow_up))
-            return TaskId(cursor.lastrowid or 0) if cursor.rowcount else None
+            return _insert(db, task, follow_up=follow_up)
         case Settle(settlement=settlement):
             return _if_changed(db, "settle", settle_values(settlement), settlement.id)
         case ReleaseFollowUp(id=task, now_ms=now_ms):
@@ -286,6 +301,16 @@ def carry_out(db: sqlite3.Connection, step: Step) -> Answer:
         case _:
             assert_never(step)
     return None
+
+
+def _insert(db: sqlite3.Connection, task: NewTask, *, follow_up: bool) -> TaskId | None:
+    cursor = db.execute(SQL["insert"], insert_values(task, follow_up=follow_up))
+    if not cursor.rowcount:
+        return None
+    new = TaskId(cursor.lastrowid or 0)
+    if task.tags:
+        tags.insert(db, [(new, task)])
+    return new
 
 
 def find(db: sqlite3.Connection, task: TaskId) -> TaskRecord | None:

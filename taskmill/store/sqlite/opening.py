@@ -12,6 +12,7 @@ from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId
 from taskmill.rules.steps import ReleaseFollowUp
+from taskmill.store.sqlite import tags
 from taskmill.store.sqlite.batch import carry_out
 from taskmill.store.sqlite.rows import pause_of
 from taskmill.store.sqlite.statements import MIGRATIONS, SQL
@@ -30,6 +31,7 @@ def configure_reader(db: sqlite3.Connection) -> None:
     """Settings of a connection that only reads."""
     db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute("PRAGMA query_only = ON")
+    db.execute("PRAGMA temp_store = MEMORY")
 
 
 def migrate(db: sqlite3.Connection) -> None:
@@ -72,9 +74,11 @@ def take_over(db: sqlite3.Connection, *, now_ms: int, holder: dict[str, object])
         epoch = int(read_meta(db, "epoch") or 0) + 1
         write_meta(db, "epoch", str(epoch))
         write_meta(db, "dispatcher", json.dumps({**holder, "epoch": epoch}))
-        for (task,) in db.execute(SQL["stopping"]).fetchall():
+        stopped = [TaskId(task) for (task,) in db.execute(SQL["stopping"])]
+        for task in stopped:
             db.execute(SQL["recover_cancelled"], {"id": task, "now_ms": now_ms})
-            carry_out(db, ReleaseFollowUp(id=TaskId(task), now_ms=now_ms))
+            carry_out(db, ReleaseFollowUp(id=task, now_ms=now_ms))
+        tags.finished(db, stopped)
         recovered = db.execute(SQL["recover_running"]).rowcount
         levels = tuple(LevelCount(*row) for row in db.execute(SQL["levels"]))
         opening = Opening(

@@ -9,10 +9,9 @@ from typing import Any
 
 from taskmill.model.changes import NewTask, Settlement
 from taskmill.model.pauses import PauseRecord, PauseScope
-from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
+from taskmill.model.record import ErrorRecord, TaskRecord
 from taskmill.model.status import TaskStatus
-from taskmill.model.times import EPOCH, MILLISECOND, from_ms, to_ms
-from taskmill.store.base import Selection
+from taskmill.model.times import from_ms, to_ms
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _STATUS = {status.value: status for status in TaskStatus}
@@ -76,7 +75,7 @@ def insert_values(new: NewTask, *, follow_up: bool) -> tuple[object, ...]:
         int(follow_up),
         new.key,
         new.label,
-        json.dumps(dict(new.tags), ensure_ascii=False, sort_keys=True) if new.tags else None,
+        tags_text(new.tags),
         new.group,
         (TaskStatus.BLOCKED if follow_up else TaskStatus.PENDING).value,
         new.priority,
@@ -88,6 +87,11 @@ def insert_values(new: NewTask, *, follow_up: bool) -> tuple[object, ...]:
         new.run_at_ms,
         new.parent,
     )
+
+
+def tags_text(tags: Mapping[str, str]) -> str | None:
+    """Tags as the row of a task has them."""
+    return json.dumps(dict(tags), ensure_ascii=False, sort_keys=True) if tags else None
 
 
 def settle_values(settlement: Settlement) -> dict[str, object]:
@@ -118,29 +122,6 @@ def error_values(settlement: Settlement, error: ErrorRecord) -> dict[str, object
     }
 
 
-def selection_values(selection: Selection) -> dict[str, object]:
-    """The values of a statement that takes a selection."""
-    before, after = selection.created_before, selection.created_after
-    statuses = selection.statuses
-    is_paused = TaskStatus.PAUSED in statuses
-    both = is_paused and TaskStatus.PENDING in statuses
-    if is_paused:
-        statuses |= {TaskStatus.PENDING}
-    return {
-        "is_paused": None if both else int(is_paused),
-        "domain": selection.domain,
-        "types": _json(selection.types),
-        "statuses": _json({status.value for status in statuses}),
-        "ids": _json(selection.ids),
-        "any_group": int(selection.any_group),
-        "group": selection.group,
-        "parent": selection.parent,
-        "key": selection.key,
-        "created_before_ms": None if before is None else -(-(before - EPOCH) // MILLISECOND),
-        "created_after_ms": None if after is None else to_ms(after),
-    }
-
-
 def pause_of(row: Sequence[Any]) -> PauseRecord:
     """The record of a row of the pauses."""
     scope, name, since_ms, until_ms, ended_ms = row
@@ -151,7 +132,3 @@ def pause_of(row: Sequence[Any]) -> PauseRecord:
         until_ms=until_ms,
         ended_ms=ended_ms,
     )
-
-
-def _json(values: frozenset[str] | frozenset[TaskId] | set[str] | None) -> str | None:
-    return None if values is None else json.dumps(sorted(values))
