@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Generic, final, overload
+from typing import Any, final, overload
 
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.domain import Domain
 from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.engine import Engine
-from taskmill.engine.filters import selection
 from taskmill.engine.hub import EventStream, Hub
 from taskmill.engine.parts import checked
+from taskmill.engine.queries import Queries
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.events import Event, Lagged, TaskEvent
-from taskmill.model.explanation import Explanation
-from taskmill.model.options import SubmitOptions, TaskFilter
+from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.sharing import RateLimit
+from taskmill.reading import TaskReader
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
@@ -29,7 +29,7 @@ T = TypeVar("T", bound=Task[Any, Any])
 
 
 @final
-class DomainHandle(Generic[D]):
+class DomainHandle(TaskReader[D]):
     """One domain of a scheduler. Cheap to make, free to pass around."""
 
     def __init__(
@@ -41,6 +41,7 @@ class DomainHandle(Generic[D]):
     ) -> None:
         self.key = key
         self._domain = domain
+        self._scope = domain.name
         self._engine = engine
         self._hub = hub
 
@@ -51,6 +52,9 @@ class DomainHandle(Generic[D]):
     def name(self) -> str:
         """The domain's name."""
         return self._domain.name
+
+    def _queries(self) -> Queries:
+        return self._engine().queries
 
     async def submit(self, task: Task[D, R], **options: Unpack[SubmitOptions]) -> Submitted[R]:
         """Submit a task; when this returns, the task is durable.
@@ -67,14 +71,6 @@ class DomainHandle(Generic[D]):
     ) -> list[Submitted[Any]]:
         """Submit tasks in one transaction: all of them or, where one is refused, none."""
         return await self._engine().control.submit(tasks, options)
-
-    async def get(self, task: TaskId, /) -> TaskRecord:
-        """The task with this id; UnknownTaskError if this domain has none."""
-        return await self._engine().control.get(task, domain=self.name)
-
-    async def explain(self, task: TaskId, /) -> Explanation:
-        """Why a task is not running now, or what happened to it; ``str()`` tells it all."""
-        return await self._engine().control.explain(task, domain=self.name)
 
     async def wait(self, task: TaskId, /, *, timeout: timedelta | None = None) -> TaskRecord:
         """The task once it has ended, however it ended; TimeoutError after ``timeout``.
@@ -100,10 +96,6 @@ class DomainHandle(Generic[D]):
         not complete; its handler is cancelled, and `wait` tells when it has stopped.
         """
         return await self._engine().control.cancel(task, domain=self.name)
-
-    async def count(self, **where: Unpack[TaskFilter]) -> int:
-        """How many tasks of the domain there are; active ones, unless ``status`` says otherwise."""
-        return await self._engine().control.count(selection(where, domain=self.name))
 
     # --- steering ---
 

@@ -21,7 +21,6 @@ from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.clock import Clock, SystemClock
 from taskmill.engine.control import Control
 from taskmill.engine.engine import Engine
-from taskmill.engine.filters import selection
 from taskmill.engine.hub import EventStream, Hub
 from taskmill.engine.parts import (
     check_part,
@@ -35,6 +34,7 @@ from taskmill.engine.parts import (
     sources_of,
 )
 from taskmill.engine.pressure import Gauges
+from taskmill.engine.queries import Queries
 from taskmill.engine.registry import Registry
 from taskmill.engine.service import cause_of, check_loop, check_main_thread, serve
 from taskmill.engine.steering import Steering
@@ -42,17 +42,17 @@ from taskmill.executors.base import Executor
 from taskmill.handle import DomainHandle
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.events import Event, Lagged, TaskEvent
-from taskmill.model.explanation import Explanation
 from taskmill.model.limits import check_text, check_whole
-from taskmill.model.options import SubmitOptions, TaskFilter, TaskOptions, check_options
+from taskmill.model.options import SubmitOptions, TaskOptions, check_options
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
 from taskmill.model.policies import Drain, Priority, RetryPolicy, Shutdown, Stop
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.resources import PressureSource, Resources
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
+from taskmill.reading import TaskReader
 from taskmill.rules.limits import Limits
-from taskmill.store.base import Store
+from taskmill.store.base import VERBS, Store
 from taskmill.store.sqlite import SqliteStore
 from taskmill.store.sqlite.store import Durability
 
@@ -64,7 +64,7 @@ T = TypeVar("T", bound=Task[Any, Any])
 
 
 @final
-class Scheduler(AsyncContextManagerMixin):
+class Scheduler(TaskReader[Any], AsyncContextManagerMixin):
     """Runs the tasks of its domains: ``async with Scheduler("app.db", domains=[...]) as s:``.
 
     ``path`` is a SQLite file or ``":memory:"``; ``store`` is for a store made by hand. Entering
@@ -107,7 +107,7 @@ class Scheduler(AsyncContextManagerMixin):
             raise ConfigurationError(
                 "give Scheduler a path, such as 'app.db' or ':memory:', or store=..., and not both"
             )
-        check_part(store, "store", ("open", "apply", "get", "count", "close"))
+        check_part(store, "store", VERBS)
         check_part(clock, "clock", ("now", "monotonic", "hold"))
         check_part(rng, "rng", ("random",))
         if store is not None and durability is not None:
@@ -258,6 +258,9 @@ class Scheduler(AsyncContextManagerMixin):
     def _control(self) -> Control:
         return self._opened().control
 
+    def _queries(self) -> Queries:
+        return self._opened().queries
+
     def _steering(self) -> Steering:
         return self._opened().steering
 
@@ -339,14 +342,6 @@ class Scheduler(AsyncContextManagerMixin):
         """Submit tasks of any domains in one transaction; as `DomainHandle.submit_many`."""
         return await self._control().submit(tasks, options)
 
-    async def get(self, task: TaskId, /) -> TaskRecord:
-        """The task with this id; UnknownTaskError if there is none."""
-        return await self._control().get(task, domain=None)
-
-    async def explain(self, task: TaskId, /) -> Explanation:
-        """Why a task is not running now, or what happened to it; ``str()`` tells it all."""
-        return await self._control().explain(task, domain=None)
-
     async def wait(self, task: TaskId, /, *, timeout: timedelta | None = None) -> TaskRecord:
         """The task once it has ended; as `DomainHandle.wait`."""
         return await self._control().wait(task, domain=None, timeout=timeout)
@@ -360,14 +355,6 @@ class Scheduler(AsyncContextManagerMixin):
     async def cancel(self, task: TaskId, /) -> bool:
         """End a task; as `DomainHandle.cancel`."""
         return await self._control().cancel(task, domain=None)
-
-    async def count(self, **where: Unpack[TaskFilter]) -> int:
-        """How many tasks there are; active ones, unless ``status`` says otherwise."""
-        return await self._control().count(selection(where, domain=None))
-
-    def active_tasks(self) -> list[TaskRecord]:
-        """The tasks whose handlers run now, from memory."""
-        return self._opened().active_tasks()
 
     @overload
     def events(self, /) -> EventStream[Event]: ...

@@ -1,4 +1,4 @@
-"""What handles can ask for: submit, cancel, look up, wait."""
+"""What handles can ask for: submit, cancel, wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import anyio
-import attrs
 from anyio.lowlevel import checkpoint
 
 from taskmill.define.task import Task
@@ -16,9 +15,9 @@ from taskmill.engine.announce import header_of, load_of
 from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
-from taskmill.engine.explainer import Explainer
 from taskmill.engine.hub import Hub
 from taskmill.engine.intake import Intake
+from taskmill.engine.queries import Queries, unknown_task
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
 from taskmill.engine.writer import Writer
@@ -40,10 +39,8 @@ from taskmill.model.errors import (
     TaskCancelled,
     TaskFailed,
     TaskmillError,
-    UnknownTaskError,
 )
 from taskmill.model.events import Cancelled, Enqueued, TaskHeader
-from taskmill.model.explanation import Explanation
 from taskmill.model.limits import check_id, check_timeout, checked_items
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import SubmitOutcome, Submitted
@@ -51,7 +48,6 @@ from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.limits import Limits
-from taskmill.store.base import Selection, Store
 
 _BREATH = 500
 """How many tasks of one call are prepared before others get their turn in the event loop."""
@@ -63,7 +59,6 @@ class Control:
     def __init__(
         self,
         *,
-        store: Store,
         registry: Registry,
         writer: Writer,
         dispatcher: Dispatcher,
@@ -72,11 +67,10 @@ class Control:
         endings: Endings,
         clock: Clock,
         limits: Limits,
-        explainer: Explainer,
+        queries: Queries,
     ) -> None:
         self._limits = limits
-        self._explainer = explainer
-        self._store = store
+        self._queries = queries
         self._registry = registry
         self._writer = writer
         self._dispatcher = dispatcher
@@ -166,7 +160,7 @@ class Control:
         change = CancelTask(id=task, domain=domain, reason=reason, now_ms=to_ms(self._clock.now()))
         effect = await self._writer.apply(change, self._cancelled)
         if effect is None:
-            raise _unknown(task, domain)
+            raise unknown_task(task, domain)
         return isinstance(effect, Ended | Stopping)
 
     def _cancelled(self, effect: Effect) -> None:
@@ -188,39 +182,7 @@ class Control:
             self._running.unblocked(effect.unblocked)
         self._endings.ended(record.id)
 
-    # --- look up ---
-
-    async def get(self, task: TaskId, *, domain: str | None) -> TaskRecord:
-        """The task with this id; UnknownTaskError if there is none, or none in ``domain``."""
-        check_id(task, "get takes")
-        return await self._read(task, domain)
-
-    async def _read(self, task: TaskId, domain: str | None) -> TaskRecord:
-        with self._clock.hold():
-            record = await self._store.get(task)
-        if record is None or domain not in (None, record.domain):
-            raise _unknown(task, domain)
-        if record.status is TaskStatus.PENDING:
-            return self._reported(record)
-        return record
-
-    def _reported(self, record: TaskRecord) -> TaskRecord:
-        """A pending task as people see it: paused under a pause, and as urgent as it has become."""
-        priority = self._explainer.effective_priority(record)
-        if self._limits.pauses.holds(record.domain, record.group):
-            return attrs.evolve(record, status=TaskStatus.PAUSED, effective_priority=priority)
-        if priority != record.priority:
-            return attrs.evolve(record, effective_priority=priority)
-        return record
-
-    async def explain(self, task: TaskId, *, domain: str | None) -> Explanation:
-        """Why a task is not running now, or what happened to it."""
-        return self._explainer.explain(await self.get(task, domain=domain))
-
-    async def count(self, selection: Selection) -> int:
-        """How many tasks ``selection`` names."""
-        with self._clock.hold():
-            return await self._store.count(selection)
+    # --- wait ---
 
     async def wait(
         self, task: TaskId, *, domain: str | None, timeout: timedelta | None
@@ -238,7 +200,7 @@ class Control:
         while True:
             ended = self._endings.expect(task)
             try:
-                record = await self._read(task, domain)
+                record = await self._queries.read(task, domain=domain)
                 if record.status.is_terminal:
                     return record
                 if self._endings.is_closed:
@@ -280,8 +242,3 @@ def _enqueued(task: Task[Any, Any], new: NewTask, placed: Placed) -> Enqueued[An
         attempt=0,
     )
     return Enqueued(header=header, load=lambda: task, due_at=from_ms(new.due_at_ms))
-
-
-def _unknown(task: TaskId, domain: str | None) -> UnknownTaskError:
-    where = "here" if domain is None else f"in domain {domain!r}"
-    return UnknownTaskError(f"there is no task {task} {where}")

@@ -23,6 +23,7 @@ from taskmill.engine.endings import Endings
 from taskmill.engine.explainer import Explainer
 from taskmill.engine.hub import Hub
 from taskmill.engine.pressure import Gauges
+from taskmill.engine.queries import Queries
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
 from taskmill.engine.steering import Steering
@@ -92,8 +93,14 @@ class Engine:
         self._writer = Writer(
             store=store, clock=clock, source=self.dispatcher, on_idle=self._is_quiet
         )
-        self.control = Control(
+        self.queries = Queries(
             store=store,
+            clock=clock,
+            limits=limits,
+            explainer=Explainer(limits=limits, dispatcher=self.dispatcher, clock=clock),
+            running=self._running.records,
+        )
+        self.control = Control(
             registry=registry,
             writer=self._writer,
             dispatcher=self.dispatcher,
@@ -102,7 +109,7 @@ class Engine:
             endings=self._endings,
             clock=clock,
             limits=limits,
-            explainer=Explainer(limits=limits, dispatcher=self.dispatcher, clock=clock),
+            queries=self.queries,
         )
         self.steering = Steering(
             limits=limits,
