@@ -73,6 +73,8 @@ from taskmill.model.options import TaskFilter as TaskFilter
 from taskmill.model.options import TaskOptions as TaskOptions
 from taskmill.model.outcomes import SubmitOutcome as SubmitOutcome
 from taskmill.model.outcomes import Submitted as Submitted
+from taskmill.model.page import Cursor as Cursor
+from taskmill.model.page import Page as Page
 from taskmill.model.pauses import PauseScope as PauseScope
 from taskmill.model.policies import Backoff as Backoff
 from taskmill.model.policies import Drain as Drain

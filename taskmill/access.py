@@ -8,38 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeVar, Unpack
 
+from taskmill.define.task import DomainKey
 from taskmill.engine.filters import chosen, selection
+from taskmill.engine.queries import Queries
 from taskmill.model.changes import Steer
-from taskmill.model.explanation import Explanation
 from taskmill.model.options import TaskFilter
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.schedules import ScheduleRecord
 from taskmill.model.status import TaskStatus
+from taskmill.reading import TaskReader
 
 if TYPE_CHECKING:
     from taskmill.engine.engine import Engine
 
+D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
 
 
-class TaskAccess:
+class TaskAccess(TaskReader[D]):
     """The verbs that a `DomainHandle` and a `Scheduler` share."""
-
-    _scope: str | None = None
-    """The domain whose tasks are meant; None for all."""
 
     @abstractmethod
     def _opened(self) -> Engine:
         """The engine; InvalidState where the scheduler is not open."""
 
-    async def get(self, task: TaskId, /) -> TaskRecord:
-        """The task with this id; UnknownTaskError if there is none here."""
-        return await self._opened().control.get(task, domain=self._scope)
-
-    async def explain(self, task: TaskId, /) -> Explanation:
-        """Why a task is not running now, or what happened to it; ``str()`` tells it all."""
-        return await self._opened().control.explain(task, domain=self._scope)
+    def _queries(self) -> Queries:
+        return self._opened().queries
 
     async def wait(self, task: TaskId, /, *, timeout: timedelta | None = None) -> TaskRecord:
         """The task once it has ended, however it ended; TimeoutError after ``timeout``.
@@ -58,10 +53,6 @@ class TaskAccess:
         value: Any = await control.result(of, domain=self._scope, timeout=timeout)
         result: R = value
         return result
-
-    async def count(self, **where: Unpack[TaskFilter]) -> int:
-        """How many tasks there are; active ones, unless ``status`` says otherwise."""
-        return await self._opened().control.count(selection(where, domain=self._scope))
 
     # --- changes ---
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Generic, final, overload
+from typing import Any, final, overload
 
 from typing_extensions import TypeVar, Unpack
 
@@ -29,7 +29,7 @@ T = TypeVar("T", bound=Task[Any, Any])
 
 
 @final
-class DomainHandle(TaskAccess, Generic[D]):
+class DomainHandle(TaskAccess[D]):
     """One domain of a scheduler. Cheap to make, free to pass around."""
 
     def __init__(

@@ -47,19 +47,16 @@ from taskmill.model.options import SubmitOptions, TaskOptions, check_options
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
 from taskmill.model.policies import Drain, Priority, Retention, RetryPolicy, Shutdown, Stop
-from taskmill.model.record import TaskRecord
 from taskmill.model.resources import PressureSource, Resources
 from taskmill.model.schedules import Recurrence, ScheduleRecord
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
 from taskmill.rules.limits import Limits
-from taskmill.store.base import Store
+from taskmill.store.base import VERBS, Store
 from taskmill.store.sqlite import SqliteStore
 from taskmill.store.sqlite.store import Durability
 
 log = logging.getLogger("taskmill")
 
-STORE_VERBS = tuple(verb for verb in vars(Store) if not verb.startswith("_"))
-"""What a store has to be able to do."""
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
@@ -67,7 +64,7 @@ T = TypeVar("T", bound=Task[Any, Any])
 
 
 @final
-class Scheduler(TaskAccess, AsyncContextManagerMixin):
+class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     """Runs the tasks of its domains: ``async with Scheduler("app.db", domains=[...]) as s:``.
 
     ``path`` is a SQLite file or ``":memory:"``; ``store`` is for a store made by hand. Entering
@@ -112,7 +109,7 @@ class Scheduler(TaskAccess, AsyncContextManagerMixin):
             raise ConfigurationError(
                 "give Scheduler a path, such as 'app.db' or ':memory:', or store=..., and not both"
             )
-        check_part(store, "store", STORE_VERBS)
+        check_part(store, "store", VERBS)
         check_part(clock, "clock", ("now", "monotonic", "hold"))
         check_part(rng, "rng", ("random",))
         if store is not None and durability is not None:
@@ -358,10 +355,6 @@ class Scheduler(TaskAccess, AsyncContextManagerMixin):
         """Have a task of any domain recur; as `DomainHandle.schedule`."""
         domain = self._registry.of(task).domain
         return await self.domain(self._registry.domains[domain].key).schedule(task, rule, name)
-
-    def active_tasks(self) -> list[TaskRecord]:
-        """The tasks whose handlers run now, from memory."""
-        return self._opened().active_tasks()
 
     @overload
     def events(self, /) -> EventStream[Event]: ...

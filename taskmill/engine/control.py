@@ -1,4 +1,4 @@
-"""What handles can ask for: submit, cancel, look up, wait."""
+"""What handles can ask for: submit, change, wait."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ from functools import partial
 from typing import Any
 
 import anyio
-import attrs
 from anyio.lowlevel import checkpoint
 
 from taskmill.define.task import Task
 from taskmill.engine.aftermath import Aftermath
 from taskmill.engine.clock import Clock
-from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.enlistment import Enlistment
-from taskmill.engine.explainer import Explainer
 from taskmill.engine.hub import Hub
 from taskmill.engine.intake import Intake
+from taskmill.engine.queries import Queries, unknown_task
 from taskmill.engine.registry import Registry
-from taskmill.engine.running import Running
 from taskmill.engine.writer import Writer
 from taskmill.model.changes import (
     CancelTask,
@@ -46,9 +43,7 @@ from taskmill.model.errors import (
     TaskFailed,
     TaskmillError,
     TaskPruned,
-    UnknownTaskError,
 )
-from taskmill.model.explanation import Explanation
 from taskmill.model.limits import check_id, check_timeout, check_whole, checked_items
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
@@ -56,10 +51,8 @@ from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
-from taskmill.rules.hindrance import LISTED
 from taskmill.rules.limits import Limits
 from taskmill.rules.options import checked_start
-from taskmill.store.base import Store
 
 _BREATH = 500
 """How many tasks of one call are prepared before others get their turn in the event loop."""
@@ -71,31 +64,25 @@ class Control:
     def __init__(
         self,
         *,
-        store: Store,
         registry: Registry,
         writer: Writer,
-        dispatcher: Dispatcher,
-        running: Running,
         aftermath: Aftermath,
         enlistment: Enlistment,
         hub: Hub,
         endings: Endings,
         clock: Clock,
         limits: Limits,
-        explainer: Explainer,
+        queries: Queries,
     ) -> None:
-        self._limits = limits
-        self._explainer = explainer
-        self._store = store
         self._registry = registry
         self._writer = writer
-        self._dispatcher = dispatcher
-        self._running = running
         self._aftermath = aftermath
         self._enlistment = enlistment
         self._hub = hub
         self._endings = endings
         self._clock = clock
+        self._limits = limits
+        self._queries = queries
 
     # --- submit ---
 
@@ -224,7 +211,7 @@ class Control:
             raise refusal(effect)
         if isinstance(effect, Changed):
             return effect
-        raise _unknown(task or TaskId(0), domain)
+        raise unknown_task(task or TaskId(0), domain)
 
     def _changed(self, effect: Effect) -> None:
         if isinstance(effect, Changed):
@@ -233,61 +220,7 @@ class Control:
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())
 
-    # --- look up ---
-
-    async def get(self, task: TaskId, *, domain: str | None) -> TaskRecord:
-        """The task with this id; UnknownTaskError if there is none, or none in ``domain``."""
-        check_id(task, "get takes")
-        return await self._read(task, domain)
-
-    async def _read(self, task: TaskId, domain: str | None) -> TaskRecord:
-        with self._clock.hold():
-            record = await self._store.get(task)
-        if record is None or domain not in (None, record.domain):
-            raise _unknown(task, domain)
-        return self.reported(record)
-
-    def reported(self, record: TaskRecord) -> TaskRecord:
-        """A record as people see it, with what is not in the store.
-
-        A pending task is paused under a pause, and as urgent as it has become; a running one is as
-        far as its handler says.
-        """
-        if record.status.is_terminal:
-            is_whole = record.status is TaskStatus.COMPLETED
-            return attrs.evolve(record, progress=1.0) if is_whole else record
-        known = self._registry.find(record.type)
-        record = attrs.evolve(record, executor=None if known is None else known.executor)
-        attempt = self._running.find(record.id)
-        if attempt is not None and attempt.record.run == record.run:
-            return attrs.evolve(
-                record,
-                effective_priority=attempt.start.effective,
-                progress=attempt.progress_made,
-                io=attempt.io_so_far or record.io,
-            )
-        if record.status is not TaskStatus.PENDING:
-            return record
-        is_paused = self._limits.pauses.holds(record.domain, record.group)
-        return attrs.evolve(
-            record,
-            status=TaskStatus.PAUSED if is_paused else record.status,
-            effective_priority=self._explainer.effective_priority(record),
-        )
-
-    async def explain(self, task: TaskId, *, domain: str | None) -> Explanation:
-        """Why a task is not running now, or what happened to it."""
-        record = await self.get(task, domain=domain)
-        others: list[TaskRecord] = []
-        if record.status in (TaskStatus.BLOCKED, TaskStatus.WAITING):
-            with self._clock.hold():
-                others = await self._store.waits_for(task, limit=LISTED)
-        return self._explainer.explain(record, [self.reported(other) for other in others])
-
-    async def count(self, selection: Selection) -> int:
-        """How many tasks ``selection`` names."""
-        with self._clock.hold():
-            return await self._store.count(selection)
+    # --- wait ---
 
     async def wait(
         self, task: TaskId, *, domain: str | None, timeout: timedelta | None
@@ -305,7 +238,7 @@ class Control:
         while True:
             ended = self._endings.expect(task)
             try:
-                record = await self._read(task, domain)
+                record = await self._queries.read(task, domain=domain)
                 if record.status.is_terminal:
                     return record
                 if self._endings.is_closed:
@@ -352,8 +285,3 @@ def _nothing(_: Effect) -> None:
 
 def _same(task: Task[Any, Any]) -> Task[Any, Any]:
     return task
-
-
-def _unknown(task: TaskId, domain: str | None) -> UnknownTaskError:
-    where = "here" if domain is None else f"in domain {domain!r}"
-    return UnknownTaskError(f"there is no task {task} {where}")

@@ -26,6 +26,7 @@ from taskmill.engine.explainer import Explainer
 from taskmill.engine.housekeeping import Housekeeping
 from taskmill.engine.hub import Hub
 from taskmill.engine.pressure import Gauges
+from taskmill.engine.queries import Queries
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
@@ -113,19 +114,24 @@ class Engine:
             aftermath=self._aftermath,
             clock=clock,
         )
-        self.control = Control(
+        self.queries = Queries(
             store=store,
+            clock=clock,
+            limits=limits,
+            registry=registry,
+            explainer=Explainer(limits=limits, dispatcher=self.dispatcher, clock=clock),
+            running=self._running,
+        )
+        self.control = Control(
             registry=registry,
             writer=self._writer,
-            dispatcher=self.dispatcher,
-            running=self._running,
             aftermath=self._aftermath,
             enlistment=self._enlistment,
             hub=hub,
             endings=self._endings,
             clock=clock,
             limits=limits,
-            explainer=Explainer(limits=limits, dispatcher=self.dispatcher, clock=clock),
+            queries=self.queries,
         )
         self.steering = Steering(
             limits=limits,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-import attrs
-
 from taskmill.define.task import checked_task_type
-from taskmill.model.errors import ConfigurationError
-from taskmill.model.limits import check_id, check_text, checked_items
+from taskmill.model.errors import ConfigurationError, InvalidTag
+from taskmill.model.limits import check_id, check_tag_prefix, check_tags, check_text, checked_items
 from taskmill.model.options import TaskFilter
 from taskmill.model.record import TaskId
 from taskmill.model.selection import Selection
@@ -18,17 +16,35 @@ from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 
 def selection(where: TaskFilter, *, domain: str | None) -> Selection:
     """A filter as a store takes it; ConfigurationError for what cannot be meant."""
+    return _selection(where, domain, ACTIVE)
+
+
+def ended_selection(where: TaskFilter, *, domain: str | None) -> Selection:
+    """The same among tasks that have ended; all of those, unless the filter has a status."""
+    chosen = _selection(where, domain, TERMINAL)
+    if not chosen.statuses <= TERMINAL:
+        active, ended = sorted(chosen.statuses - TERMINAL), sorted(TERMINAL)
+        raise ConfigurationError(
+            f"status: a task that has ended is not {', '.join(active)}; there is "
+            f"{', '.join(ended)}; `tasks` finds active ones"
+        )
+    return chosen
+
+
+def _selection(where: TaskFilter, domain: str | None, statuses: frozenset[TaskStatus]) -> Selection:
     _check(where)
     types, ids = where.get("types"), where.get("ids")
     return Selection(
         domain=domain,
         types=None if types is None else _types(types),
-        statuses=_statuses(where["status"]) if "status" in where else ACTIVE,
+        statuses=_statuses(where["status"]) if "status" in where else statuses,
         ids=None if ids is None else _ids(ids),
         any_group="group" not in where,
         group=where.get("group"),
         parent=where.get("parent"),
         key=where.get("key"),
+        tags=_tags(where["tags"]) if "tags" in where else {},
+        tag_prefix=where.get("tag_prefix"),
         created_before=where.get("created_before"),
         created_after=where.get("created_after"),
     )
@@ -41,6 +57,8 @@ def _check(where: Mapping[str, object]) -> None:
             raise ConfigurationError(f"unknown filter {name}; there is {', '.join(sorted(known))}")
         if name == "parent":
             check_id(value, "parent must be")
+        elif name == "tag_prefix":
+            check_tag_prefix(value, name)
         elif name in ("created_before", "created_after"):
             _check_moment(value, name)
         elif name == "key" or (name == "group" and value is not None):
@@ -52,6 +70,16 @@ def _check_moment(value: object, name: str) -> None:
         raise ConfigurationError(f"{name} must be an aware datetime, not {value!r:.100}")
     if value.tzinfo is None:
         raise ConfigurationError(f"{name}={value!r} has no time zone; use an aware datetime")
+
+
+def _tags(given: Mapping[str, str]) -> dict[str, str]:
+    try:
+        check_tags(given)
+    except InvalidTag as error:
+        raise ConfigurationError(f"tags: no task has such a tag: {error}") from None
+    if not given:
+        raise ConfigurationError("tags is empty, and so chooses nothing; leave it out")
+    return dict(given)
 
 
 def _ids(given: Iterable[TaskId]) -> frozenset[TaskId]:
@@ -85,5 +113,4 @@ def chosen(
         raise ConfigurationError(
             f"{verb}() without a filter would mean every task; say which, or say {instead}"
         )
-    meant = selection(where, domain=domain)
-    return attrs.evolve(meant, statuses=TERMINAL) if ended and "status" not in where else meant
+    return (ended_selection if ended else selection)(where, domain=domain)

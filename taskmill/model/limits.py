@@ -52,6 +52,24 @@ def check_tags(tags: Mapping[str, str], what: str = "tags") -> None:
             raise InvalidTag(f"tag {key!r}: {value!r} is no text of up to {MAX_TAG_VALUE} bytes")
 
 
+def check_tag_key(value: object, what: str) -> None:
+    """Raise ConfigurationError for what no tag can have as its key."""
+    if not value or not _fits(value, MAX_TAG_KEY):
+        raise ConfigurationError(
+            f"{what} is text of 1 to {MAX_TAG_KEY} bytes in UTF-8, such as 'job', "
+            f"not {value!r:.100}"
+        )
+
+
+def check_tag_prefix(value: object, what: str) -> None:
+    """Raise ConfigurationError for what no key of a tag can start with; all start with ''."""
+    if not _fits(value, MAX_TAG_KEY):
+        raise ConfigurationError(
+            f"{what} is text of up to {MAX_TAG_KEY} bytes in UTF-8, such as 'billing.', "
+            f"not {value!r:.100}"
+        )
+
+
 def check_cap(cap: object, what: str) -> None:
     """Raise ConfigurationError for a cap below 1: it would hold work for ever, unseen."""
     if cap is not None and not (is_whole(cap) and cap >= 1):

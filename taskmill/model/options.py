@@ -113,6 +113,10 @@ class TaskFilter(TypedDict, total=False):
 
     types: Iterable[type[Task[Any, Any]]]
     status: TaskStatus | Iterable[TaskStatus]
+    tags: Mapping[str, str]
+    """Tags that the task has, all of them."""
+    tag_prefix: str
+    """The task has a tag whose key starts so."""
     group: str | None
     parent: TaskId
     ids: Iterable[TaskId]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import attrs
@@ -23,5 +24,9 @@ class Selection:
     """Looked at where ``any_group`` is false; None is then the tasks without a group."""
     parent: TaskId | None = None
     key: str | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """Tags that a task has, all of them."""
+    tag_prefix: str | None = None
+    """How the key of some tag of it starts."""
     created_before: datetime | None = None
     created_after: datetime | None = None

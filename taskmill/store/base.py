@@ -67,8 +67,42 @@ class Store(Protocol):
 
     async def waits_for(self, task: TaskId, *, limit: int) -> list[TaskRecord]:
         """What has to end before a blocked or waiting task can go on, by id."""
+
+    async def tasks(
+        self, selection: Selection, *, limit: int, after: TaskId | None = None
+    ) -> list[TaskRecord]:
+        """The first ``limit`` tasks that ``selection`` names, by id, from behind ``after`` on."""
+        ...
+
+    async def ended(
+        self, selection: Selection, *, limit: int, after: tuple[int, TaskId] | None = None
+    ) -> list[TaskRecord]:
+        """The last ``limit`` tasks to end of those that ``selection`` names, the last one first.
+
+        Before ``after``, if given: an end in milliseconds, and among tasks of one moment an id.
+        Active tasks are left out.
+        """
+        ...
+
+    async def ids(self, selection: Selection) -> list[TaskId]:
+        """The ids of all tasks that ``selection`` names, in order."""
         ...
 
     async def count(self, selection: Selection) -> int:
         """How many tasks ``selection`` names."""
         ...
+
+    async def count_by_tag(self, selection: Selection, key: str) -> dict[str, int]:
+        """How many tasks that ``selection`` names have each value of a tag, in order of values.
+
+        Texts are in the order of their code points, here as in `tag_keys`.
+        """
+        ...
+
+    async def tag_keys(self, domain: str | None, prefix: str) -> list[str]:
+        """The tag keys with this prefix that active tasks have, in order."""
+        ...
+
+
+VERBS = tuple(verb for verb in vars(Store) if not verb.startswith("_"))
+"""What every store can do."""

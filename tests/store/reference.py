@@ -40,6 +40,7 @@ from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import ACTIVE, TaskStatus
 from taskmill.model.times import from_ms, to_ms
+from taskmill.store.base import Selection
 
 STOPPED = "cancelled while running"
 
@@ -320,6 +321,45 @@ class Reference:
         return record.status
 
     # --- reading ---
+
+    def chosen(self, selection: Selection) -> list[TaskRecord]:
+        """The tasks that a selection names, by id."""
+        rows = [row for row in self.rows.values() if self._is_chosen(row, selection)]
+        return sorted((row.record for row in rows), key=lambda record: record.id)
+
+    def ended(self, selection: Selection) -> list[TaskRecord]:
+        """Those that have ended, the last one first."""
+        found = [(r.finished_at, r.id, r) for r in self.chosen(selection) if r.finished_at]
+        return [record for _, _, record in sorted(found, key=lambda one: one[:2], reverse=True)]
+
+    def count_by_tag(self, selection: Selection, key: str) -> list[tuple[str, int]]:
+        """How many have each value of a tag, in order."""
+        tags = [record.tags for record in self.chosen(selection)]
+        return sorted(Counter(each[key] for each in tags if key in each).items())
+
+    def tag_keys(self, domain: str | None, prefix: str) -> list[str]:
+        """The keys of active tasks."""
+        active = self.chosen(Selection(domain=domain, statuses=ACTIVE))
+        return sorted({key for each in active for key in each.tags if key.startswith(prefix)})
+
+    def _is_chosen(self, row: Row, selection: Selection) -> bool:
+        record, prefix = row.record, selection.tag_prefix
+        before, after = selection.created_before, selection.created_after
+        return all(
+            (
+                self.reported(row) in selection.statuses,
+                selection.domain in (None, record.domain),
+                selection.types is None or record.type in selection.types,
+                selection.ids is None or record.id in selection.ids,
+                selection.any_group or record.group == selection.group,
+                selection.parent in (None, record.parent),
+                selection.key in (None, record.key),
+                selection.tags.items() <= record.tags.items(),
+                prefix is None or any(key.startswith(prefix) for key in record.tags),
+                before is None or record.created_at < before,
+                after is None or record.created_at > after,
+            )
+        )
 
     def _promote(self, change: Promote, effect: Effect | StoreError) -> None:
         assert isinstance(effect, Promoted), effect

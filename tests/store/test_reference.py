@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias, assert_never
 
@@ -28,11 +29,11 @@ from taskmill.model.changes import (
 )
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
-from taskmill.model.selection import Selection
-from taskmill.model.status import TaskStatus
-from taskmill.model.times import from_ms
+from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
+from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.settle import Halted, Raised, Returned, settle
-from taskmill.store.base import Store
+from taskmill.store.base import Selection, Store
+from taskmill.store.sqlite import reading
 
 from .conformance import ANY, BACKENDS, T0, UNKNOWN, Backend, failure, new_task
 from .reference import Reference
@@ -146,6 +147,27 @@ BATCHES = st.lists(
     st.one_of(st.lists(WISHES, min_size=1, max_size=6), st.just("reopen")), max_size=14
 )
 
+NEEDLES = st.sampled_from(["a", "b", "n", "", "name"])
+SELECTIONS = st.builds(
+    Selection,
+    domain=st.sampled_from([None, None, "work", "g", "none"]),
+    types=st.sampled_from([None, None, frozenset({"work::job"}), frozenset({"g::x"})]),
+    statuses=st.one_of(
+        st.sampled_from([ACTIVE, TERMINAL, ACTIVE | TERMINAL]),
+        st.frozensets(st.sampled_from(TaskStatus)),
+    ),
+    ids=st.one_of(st.none(), st.none(), st.frozensets(st.integers(-1, 9).map(TaskId))),
+    any_group=st.sampled_from([True, True, False]),
+    group=GROUPS,
+    parent=st.sampled_from([None, None, None, TaskId(1), TaskId(2), TaskId(2**70)]),
+    key=st.one_of(st.none(), st.none(), NEEDLES),
+    tags=st.dictionaries(st.sampled_from(["name", "n_10"]), NEEDLES, max_size=1)
+    | st.just({"name": "a", "n_10": "n"}),
+    tag_prefix=st.sampled_from([None, None, "", "n", "n_", "name", "name ", "N"]),
+    created_before=st.none() | st.integers(T0, T0 + 9).map(from_ms),
+    created_after=st.none() | st.integers(T0, T0 + 9).map(from_ms),
+)
+
 COUNTED = [
     frozenset({TaskStatus.PENDING}),
     frozenset({TaskStatus.PAUSED}),
@@ -156,14 +178,24 @@ COUNTED = [
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 @settings(max_examples=150, deadline=None)
-@given(batches=BATCHES)
+@given(
+    few=st.sampled_from([reading.FEW, 0]),
+    batches=BATCHES,
+    selections=st.lists(SELECTIONS, min_size=4, max_size=8),
+)
 def test_random_batches_do_what_the_reference_does(
-    backend: Backend, batches: list[list[Wish] | str]
+    backend: Backend, few: int, batches: list[list[Wish] | str], selections: list[Selection]
 ) -> None:
-    anyio.run(partial(_compare, backend, batches))
+    with pytest.MonkeyPatch.context() as patch:
+        if not few:  # a page of many tasks is found in another way
+            patch.setattr(reading, "FEW", 0)
+            patch.setattr(reading, "MANY", 0)
+        anyio.run(partial(_compare, backend, batches, selections))
 
 
-async def _compare(backend: Backend, batches: list[list[Wish] | str]) -> None:
+async def _compare(
+    backend: Backend, batches: list[list[Wish] | str], selections: list[Selection]
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store, reference = backend.make(Path(folder)), Reference()
         reference.check_opening(await store.open(now=from_ms(T0)), from_ms(T0))
@@ -183,6 +215,8 @@ async def _compare(backend: Backend, batches: list[list[Wish] | str]) -> None:
                     now = from_ms(now_ms)
                     reference.check_opening(await store.open(now=now), now)
                 await _check_records(store, reference)
+            for selection in selections:
+                await _check_reading(store, reference, selection)
         finally:
             await store.close()
 
@@ -195,6 +229,29 @@ async def _check_records(store: Store, reference: Reference) -> None:
     for statuses in COUNTED:
         expected = sum(1 for status in reported if status in statuses)
         assert await store.count(Selection(statuses=statuses)) == expected
+
+
+async def _check_reading(store: Store, reference: Reference, selection: Selection) -> None:
+    chosen, ended = reference.chosen(selection), reference.ended(selection)
+    assert await store.ids(selection) == [record.id for record in chosen]
+    assert await store.count(selection) == len(chosen)
+    assert await store.tasks(selection, limit=100) == chosen
+    assert await store.ended(selection, limit=100) == ended
+    for before, behind in pairwise([None, *chosen, None]):
+        after = None if before is None else before.id
+        expected = [] if behind is None else [behind]
+        assert await store.tasks(selection, limit=1, after=after) == expected
+    for before, behind in pairwise([None, *ended, None]):
+        place = None
+        if before is not None and before.finished_at is not None:
+            place = (to_ms(before.finished_at), before.id)
+        expected = [] if behind is None else [behind]
+        assert await store.ended(selection, limit=1, after=place) == expected
+    for key in ("name", "n_10", "none"):
+        counts = await store.count_by_tag(selection, key)
+        assert [*counts.items()] == reference.count_by_tag(selection, key)
+    domain, prefix = selection.domain, selection.tag_prefix or ""
+    assert await store.tag_keys(domain, prefix) == reference.tag_keys(domain, prefix)
 
 
 def _changes(wish: Wish, reference: Reference, now_ms: int) -> list[Change]:
@@ -241,7 +298,8 @@ def _new(
         priority=priority,
         group=group,
         requeue=requeue,
-        tags={"name": name},
+        key=None if name == "d" else name,
+        tags={} if name == "d" else {"name": name, f"n_{priority}": "n"},
         created_at_ms=now_ms,
         due_at_ms=now_ms + delay_ms if delay_ms else None,
         parent=None if parent is None else _id(reference, parent),

@@ -50,8 +50,8 @@ def test_a_migration_that_fails_changes_nothing(
 def test_every_table_is_strict(db: sqlite3.Connection) -> None:
     tables = db.execute("PRAGMA table_list").fetchall()
     ours = {row[1]: row[5] for row in tables if row[1].startswith("taskmill_")}
-    names = ("taskmill_meta", "taskmill_tasks", "taskmill_errors", "taskmill_pauses")
-    assert ours == dict.fromkeys(names, 1)
+    names = ("meta", "tasks", "tags", "errors", "pauses")
+    assert ours == {f"taskmill_{name}": 1 for name in names}
 
 
 # --- what the database refuses -------------------------------------------------------------------

@@ -11,6 +11,7 @@ import attrs
 from taskmill import (
     Completed,
     Context,
+    Cursor,
     Domain,
     DomainHandle,
     DomainKey,
@@ -18,6 +19,7 @@ from taskmill import (
     Failed,
     Handler,
     Lagged,
+    Page,
     Priority,
     RetryPolicy,
     Scheduler,
@@ -25,6 +27,7 @@ from taskmill import (
     Task,
     TaskEvent,
     TaskId,
+    TaskRecord,
     TaskStatus,
 )
 
@@ -115,6 +118,25 @@ async def use(scheduler: Scheduler) -> None:
     await scheduler.submit_many([Fetch(url="u"), Transcode(source="s")])
     await ingest.count(types=[Fetch, Scan], status=TaskStatus.PENDING, key="k", group=None)
     await ingest.cancel(TaskId(1))
+
+
+async def read(scheduler: Scheduler, ingest: DomainHandle[Ingest]) -> None:
+    page = await ingest.tasks(tags={"job": "1"}, tag_prefix="billing.", limit=5)
+    assert_type(page, Page[TaskRecord])
+    assert_type(page.items, tuple[TaskRecord, ...])
+    assert_type(page.next, Cursor | None)
+    assert_type(list(page), list[TaskRecord])
+    await scheduler.tasks(after=page.next, types=[Fetch, Transcode])
+    await scheduler.tasks(after="text that came back from a browser")
+    assert_type(await ingest.ids(group="g"), list[TaskId])
+    assert_type(await ingest.find(key="k"), TaskRecord | None)
+    assert_type(await ingest.tag_keys("billing."), list[str])
+    assert_type(await scheduler.tag_values("job"), dict[str, int])
+    assert_type(await ingest.count_by_tag("job", key="k", status=TaskStatus.DEAD), dict[str, int])
+    assert_type(await ingest.history(Fetch, limit=1, key="k"), Page[TaskRecord])
+    assert_type(await scheduler.history(type=Transcode), Page[TaskRecord])
+    assert_type(await ingest.dead_letters(10), Page[TaskRecord])
+    assert_type(ingest.active_tasks(), list[TaskRecord])
 
 
 async def listen(ingest: DomainHandle[Ingest]) -> None:

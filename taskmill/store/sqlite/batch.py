@@ -38,16 +38,18 @@ from taskmill.model.changes import (
     SteerSchedule,
     Submit,
 )
-from taskmill.model.effects import Effect, Placed, Promoted, Refilled, Refused
+from taskmill.model.effects import Effect, Placed, Promoted, Refilled, Refused, Settled
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.status import TERMINAL
 from taskmill.model.times import from_ms
 from taskmill.rules.arrivals import collect
 from taskmill.rules.dedup import inserted, place
 from taskmill.rules.ending import cancel, cancel_where, end_run, expire
 from taskmill.rules.reviving import reorder, revive, revive_where, set_tags
 from taskmill.rules.schedules import fire, pause_undeclared, set_schedule, steer_schedule
+from taskmill.store.sqlite import tags
 from taskmill.store.sqlite.carrying import full_record, run_rule
 from taskmill.store.sqlite.deleting import delete
 from taskmill.store.sqlite.rows import begins_ttl, insert_values, pause_of
@@ -75,6 +77,7 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | St
             db.execute("ROLLBACK")
             db.execute("BEGIN IMMEDIATE")
             effects = [_apply_alone(db, change) for change in changes]
+        tags.finished(db, [*_ended_alone(changes, effects)])
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
@@ -82,6 +85,17 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | St
                 db.execute("ROLLBACK")
         raise
     return effects
+
+
+def _ended_alone(
+    changes: Sequence[Change], effects: Sequence[Effect | StoreError]
+) -> Iterator[TaskId]:
+    """The tagged tasks whose end concerned nobody else, so that nothing was put."""
+    for change, effect in zip(changes, effects, strict=True):
+        if not isinstance(change, Settlement) or not change.has_tags:
+            continue
+        if isinstance(effect, Settled) and effect.after is None and effect.status in TERMINAL:
+            yield change.id
 
 
 def _is_of_the_disk(error: Exception) -> bool:
@@ -118,6 +132,7 @@ def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> N
     log.error("task %d cannot be read, and is cancelled", claim.id, exc_info=error)
     reason = f"what is stored of this task cannot be read: {error!r:.300}"
     db.execute(SQL["end_unreadable"], {"id": claim.id, "now_ms": claim.now_ms, "reason": reason})
+    tags.finished(db, [claim.id])
 
 
 def _apply_all(db: sqlite3.Connection, changes: Sequence[Change]) -> Iterator[Effect]:
@@ -218,6 +233,7 @@ def _insert_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Place
         return None
     last = int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
     first = last - len(tasks) + 1
+    tags.insert(db, ((TaskId(first + n), task) for n, task in enumerate(tasks) if task.tags))
     return tuple(inserted(task, TaskId(first + index)) for index, task in enumerate(tasks))
 
 

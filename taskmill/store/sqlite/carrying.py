@@ -54,6 +54,7 @@ from taskmill.rules.steps import (
 )
 from taskmill.store.sqlite import tags, timetables
 from taskmill.store.sqlite.newtasks import task_json, task_of
+from taskmill.store.sqlite.reading import ids as select_ids
 from taskmill.store.sqlite.rows import (
     error_values,
     insert_values,
@@ -61,9 +62,7 @@ from taskmill.store.sqlite.rows import (
     put_values,
     record_of,
     settle_values,
-    tags_json,
 )
-from taskmill.store.sqlite.selection import select_ids
 from taskmill.store.sqlite.statements import SQL
 
 E = TypeVar("E")
@@ -86,11 +85,7 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
     """The answer to one step of a rule, as its class says."""
     match step:
         case Settle(settlement=settlement):
-            if not db.execute(SQL["settle"], settle_values(settlement)).rowcount:
-                return False
-            if settlement.has_tags and settlement.status.is_terminal:
-                tags.finished(db, [settlement.id])
-            return True
+            return bool(db.execute(SQL["settle"], settle_values(settlement)).rowcount)
         case Insert(task=task, status=status, follow_up=follow_up, arriving=arriving):
             values = insert_values(task, follow_up=follow_up, status=status, arriving=arriving)
             cursor = db.execute(SQL["insert"], values)
@@ -103,8 +98,7 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
         case Put(records=records):
             _put(db, records)
         case PutTags(record=record):
-            db.execute(SQL["put_tags"], {"id": record.id, "tags": tags_json(record.tags)})
-            tags.replace(db, record)
+            tags.replace(db, record.id, record.tags)
         case RecordError(settlement=settlement):
             if settlement.error is not None:
                 db.execute(SQL["record_error"], error_values(settlement, settlement.error))
@@ -196,7 +190,7 @@ def _find(db: sqlite3.Connection, step: Reading) -> Any:  # noqa: C901 - a case 
         case FindUnmet(ids=ids):
             return _ids(db, "unmet", (_json(ids),))
         case Select(selection=selection):
-            return select_ids(db, selection)
+            return tuple(select_ids(db, selection))
         case FindExpired(now_ms=now_ms, limit=limit):
             return _records(db, "expired", (now_ms, limit))
         case TakeAnnounced(limit=limit):

@@ -8,7 +8,7 @@ import sqlite3
 from taskmill.model.changes import Delete, Prune
 from taskmill.model.effects import Deleted
 from taskmill.model.record import TaskId
-from taskmill.store.sqlite.selection import select_ids
+from taskmill.store.sqlite.reading import ids as select_ids
 from taskmill.store.sqlite.statements import SQL
 
 

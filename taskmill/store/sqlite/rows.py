@@ -15,10 +15,9 @@ from taskmill.model.choices import OnDependencyFailure
 from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.resources import IoTotals
-from taskmill.model.selection import Selection
 from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
-from taskmill.model.times import EPOCH, MILLISECOND, from_ms, to_ms
+from taskmill.model.times import from_ms, to_ms
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _RUN = 11
@@ -124,7 +123,7 @@ def insert_values(
         int(follow_up),
         new.key,
         new.label,
-        tags_json(new.tags),
+        tags_text(new.tags),
         new.group,
         status.value,
         new.priority,
@@ -153,7 +152,7 @@ def insert_values(
     )
 
 
-def tags_json(tags: Mapping[str, str]) -> str | None:
+def tags_text(tags: Mapping[str, str]) -> str | None:
     """Tags as a row holds them."""
     return json.dumps(dict(tags), ensure_ascii=False, sort_keys=True) if tags else None
 
@@ -218,29 +217,6 @@ def error_values(settlement: Settlement, error: ErrorRecord) -> dict[str, object
     }
 
 
-def selection_values(selection: Selection) -> dict[str, object]:
-    """The values of a statement that takes a selection."""
-    before, after = selection.created_before, selection.created_after
-    statuses = selection.statuses
-    is_paused = TaskStatus.PAUSED in statuses
-    both = is_paused and TaskStatus.PENDING in statuses
-    if is_paused:
-        statuses |= {TaskStatus.PENDING}
-    return {
-        "is_paused": None if both else int(is_paused),
-        "domain": selection.domain,
-        "types": _json(selection.types),
-        "statuses": _json({status.value for status in statuses}),
-        "ids": _json(selection.ids),
-        "any_group": int(selection.any_group),
-        "group": selection.group,
-        "parent": selection.parent,
-        "key": selection.key,
-        "created_before_ms": None if before is None else -(-(before - EPOCH) // MILLISECOND),
-        "created_after_ms": None if after is None else to_ms(after),
-    }
-
-
 def pause_of(row: Sequence[Any]) -> PauseRecord:
     """The record of a row of the pauses."""
     scope, name, since_ms, until_ms, ended_ms = row
@@ -251,7 +227,3 @@ def pause_of(row: Sequence[Any]) -> PauseRecord:
         until_ms=until_ms,
         ended_ms=ended_ms,
     )
-
-
-def _json(values: frozenset[str] | frozenset[TaskId] | set[str] | None) -> str | None:
-    return None if values is None else json.dumps(sorted(values))

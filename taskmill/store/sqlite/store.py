@@ -20,11 +20,11 @@ from taskmill.model.errors import ConfigurationError, InvalidState, StoreError, 
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.times import to_ms
-from taskmill.store.sqlite import batch, enlisting, opening, timetables
+from taskmill.store.sqlite import batch, enlisting, opening, reading, timetables
 from taskmill.store.sqlite.carrying import find
 from taskmill.store.sqlite.connection import BUSY_SECONDS, Port
 from taskmill.store.sqlite.files import FileLock, prepare
-from taskmill.store.sqlite.rows import record_of, selection_values
+from taskmill.store.sqlite.rows import record_of
 from taskmill.store.sqlite.statements import SQL
 
 T = TypeVar("T")
@@ -129,7 +129,27 @@ class SqliteStore:
 
     async def get(self, task: TaskId) -> TaskRecord | None:
         """The task with this id, as last committed."""
-        return await _open(self._reader).run(lambda db: _in_one_view(db, task))
+        return await self._read(lambda db: find(db, task))
+
+    async def tasks(
+        self, selection: Selection, *, limit: int, after: TaskId | None = None
+    ) -> list[TaskRecord]:
+        """The first tasks that ``selection`` names, by id, from behind ``after`` on."""
+        return await self._read(
+            partial(reading.tasks, selection=selection, limit=limit, after=after)
+        )
+
+    async def ended(
+        self, selection: Selection, *, limit: int, after: tuple[int, TaskId] | None = None
+    ) -> list[TaskRecord]:
+        """The last tasks to end of those that ``selection`` names, before ``after``."""
+        return await self._read(
+            partial(reading.ended, selection=selection, limit=limit, after=after)
+        )
+
+    async def ids(self, selection: Selection) -> list[TaskId]:
+        """The ids of all tasks that ``selection`` names, in order."""
+        return await self._read(lambda db: reading.ids(db, selection))
 
     async def children(self, task: TaskId) -> list[TaskRecord]:
         """The children of a task, and what it joined, by id, as last committed."""
@@ -152,10 +172,19 @@ class SqliteStore:
 
     async def count(self, selection: Selection) -> int:
         """How many tasks ``selection`` names."""
-        values = selection_values(selection)
-        return await _open(self._reader).run(
-            lambda db: int(db.execute(SQL["count"], values).fetchone()[0])
-        )
+        return await self._read(lambda db: reading.count(db, selection))
+
+    async def count_by_tag(self, selection: Selection, key: str) -> dict[str, int]:
+        """How many tasks that ``selection`` names have each value of a tag."""
+        return await self._read(lambda db: reading.count_by_tag(db, selection, key))
+
+    async def tag_keys(self, domain: str | None, prefix: str) -> list[str]:
+        """The tag keys with this prefix that active tasks have."""
+        return await self._read(lambda db: reading.tag_keys(db, domain, prefix))
+
+    async def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Read as of one commit."""
+        return await _open(self._reader).run(lambda db: reading.in_one_view(db, read))
 
     def _apply(
         self, changes: Sequence[Change], db: sqlite3.Connection

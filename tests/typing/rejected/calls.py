@@ -24,6 +24,13 @@ async def wrong(scheduler: Scheduler, ingest: DomainHandle[Ingest], ctx: Context
     handle: DomainHandle[DomainKey] = ingest  # E: handles are of one domain
     text: str = await ingest.result(await ingest.submit(Scan(root="x")))  # E: another result type
     await ingest.count(typ=[Fetch])  # E: a misspelt filter
+    await ingest.tasks(tags="job")  # E: a filter of the wrong type
+    await ingest.tasks(tag_prefx="b")  # E: a misspelt filter of a page
+    await ingest.tasks(after=5)  # E: no cursor
+    await ingest.count_by_tag(key="job")  # E: the tag to count by is given by its place
+    await ingest.history(Transcode)  # E: a task of another domain
+    await ingest.find("k")  # E: a key without its name
+    (await ingest.tasks()).items = ()  # E: pages are frozen
     print(handle, text)
 
 

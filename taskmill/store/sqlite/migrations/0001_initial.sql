@@ -147,6 +147,36 @@ CREATE INDEX taskmill_waiters
 CREATE INDEX taskmill_unmet
     ON taskmill_edges (task)
     WHERE is_met = 0;
+-- What waits for another task.
+CREATE INDEX taskmill_blocked
+    ON taskmill_tasks (id)
+    WHERE status = 'blocked';
+
+-- What has ended, by how and when.
+CREATE INDEX taskmill_finished
+    ON taskmill_tasks (status, finished_at_ms, id)
+    WHERE finished_at_ms IS NOT NULL;
+
+-- Ended tasks stay in it: to take them out would make each settlement dearer, and keeping them
+-- costs nothing there.
+CREATE INDEX taskmill_keyed
+    ON taskmill_tasks (key)
+    WHERE key IS NOT NULL;
+
+-- The tags of a task, for finding it by them; its own row has them too, for its record.
+CREATE TABLE taskmill_tags (
+    task      INTEGER NOT NULL REFERENCES taskmill_tasks (id) ON DELETE CASCADE,
+    key       TEXT    NOT NULL,
+    value     TEXT    NOT NULL,
+    is_active INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
+    domain    TEXT    NOT NULL,
+    PRIMARY KEY (task, key)
+) STRICT, WITHOUT ROWID;
+
+-- The domain comes before the key: a domain that lacks a key would otherwise read through all
+-- the values that others have under it.
+CREATE INDEX taskmill_tags_by_key
+    ON taskmill_tags (is_active, domain, key, value, task);
 
 CREATE TABLE taskmill_errors (
     task      INTEGER NOT NULL REFERENCES taskmill_tasks (id) ON DELETE CASCADE,

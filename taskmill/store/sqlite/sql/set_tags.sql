@@ -1,2 +1,2 @@
--- The tags of a task.
+-- Other tags in the row of a task.
 UPDATE taskmill_tasks SET tags = :tags WHERE id = :id

@@ -1,0 +1,2 @@
+-- Every child of a task.
+SELECT id FROM taskmill_tasks INDEXED BY taskmill_children WHERE parent = :parent

@@ -1,0 +1,2 @@
+-- No tags to find a task by.
+DELETE FROM taskmill_tags WHERE task = ?
