@@ -103,6 +103,11 @@ from taskmill.model.sharing import GroupPolicy as GroupPolicy
 from taskmill.model.sharing import IoBudget as IoBudget
 from taskmill.model.sharing import RateLimit as RateLimit
 from taskmill.model.sharing import Throttle as Throttle
+from taskmill.model.snapshot import ByteProgress as ByteProgress
+from taskmill.model.snapshot import DomainSnapshot as DomainSnapshot
+from taskmill.model.snapshot import GroupSnapshot as GroupSnapshot
+from taskmill.model.snapshot import RateSnapshot as RateSnapshot
+from taskmill.model.snapshot import SchedulerSnapshot as SchedulerSnapshot
 from taskmill.model.stages import Stage as Stage
 from taskmill.model.status import TaskStatus as TaskStatus
 from taskmill.scheduler import Scheduler as Scheduler

@@ -22,6 +22,7 @@ from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
 from taskmill.model.schedules import Recurrence, ScheduleRecord
 from taskmill.model.sharing import RateLimit
+from taskmill.model.snapshot import DomainSnapshot
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
@@ -82,6 +83,10 @@ class DomainHandle(TaskAccess[D]):
         """
         check_recurrence(rule, "schedule()")
         return await self._opened().schedules.set(self.name, task, rule, name)
+
+    async def snapshot(self) -> DomainSnapshot:
+        """What runs and waits in the domain now."""
+        return await self._opened().snapshots.of_domain(self.name)
 
     # --- steering ---
 

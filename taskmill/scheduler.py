@@ -50,6 +50,7 @@ from taskmill.model.policies import Drain, Priority, Retention, RetryPolicy, Shu
 from taskmill.model.resources import PressureSource, Resources
 from taskmill.model.schedules import Recurrence, ScheduleRecord
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
+from taskmill.model.snapshot import SchedulerSnapshot
 from taskmill.rules.limits import Limits
 from taskmill.store.base import VERBS, Store
 from taskmill.store.sqlite import SqliteStore
@@ -284,6 +285,10 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     def add_state(self, state: object) -> None:
         """Make ``state`` visible to every domain; an earlier one of its type is replaced."""
         self._registry.add_state(state)
+
+    async def snapshot(self) -> SchedulerSnapshot:
+        """What runs and waits now, in all domains and groups, and which limits are in force."""
+        return await self._opened().snapshots.of_all()
 
     # --- steering ---
 

@@ -30,6 +30,7 @@ from taskmill.engine.queries import Queries
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
+from taskmill.engine.snapshots import Snapshots
 from taskmill.engine.steering import Steering
 from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
@@ -151,6 +152,15 @@ class Engine:
             clock=clock,
         )
         self._aftermath.on_occurrence_ended = self.schedules.occurrence_ended
+        self.snapshots = Snapshots(
+            store=store,
+            limits=limits,
+            dispatcher=self.dispatcher,
+            running=self._running,
+            schedules=self.schedules,
+            clock=clock,
+            domains=registry.domains,
+        )
         self._housekeeping = Housekeeping(
             retention=retention,
             dispatcher=self.dispatcher,

@@ -80,6 +80,10 @@ class Running:
         """The tasks whose handlers run now."""
         return [attempt.reported for attempt in self._attempts.values()]
 
+    def attempts(self) -> list[Attempt]:
+        """The attempts under way."""
+        return list(self._attempts.values())
+
     def find(self, task: TaskId) -> Attempt | None:
         """The attempt under way at a task."""
         return self._attempts.get(task)

@@ -166,6 +166,17 @@ class LevelCount:
     stage: int = 0
 
 
+@attrs.frozen
+class Backlog:
+    """How many tasks of one domain and group wait for something else than their turn."""
+
+    domain: str
+    group: str | None
+    status: TaskStatus
+    """PENDING for a later time, BLOCKED or WAITING."""
+    count: int
+
+
 @attrs.frozen(kw_only=True)
 class Opening:
     """What a store holds when a dispatcher opens it, after recovery."""

@@ -16,9 +16,10 @@ Interval: TypeAlias = tuple[int, int]
 class AgingRule:
     """`Aging` in milliseconds; ``None`` is a rule by which nothing ages."""
 
-    __slots__ = ("ceiling", "grace", "is_on", "step", "urgent")
+    __slots__ = ("ceiling", "grace", "is_on", "policy", "step", "urgent")
 
     def __init__(self, aging: Aging | None) -> None:
+        self.policy = aging
         self.is_on = aging is not None
         aging = aging or Aging()
         self.grace = aging.grace // MILLISECOND

@@ -145,6 +145,11 @@ class Limits:
             self._recent.append(lane)
         return lane
 
+    def group_rates(self) -> list[Bucket]:
+        """The buckets of the groups that have a rate of their own, or have tasks."""
+        names = dict.fromkeys([*self.groups, *self._group_gates])
+        return [self.group_gates(name).rate for name in names]
+
     def band(self, priority: int) -> int:
         """Which lane of its type and group a priority belongs to."""
         return self._bands[priority]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from taskmill.model.changes import Change, NewTask, Timetable
-from taskmill.model.effects import Effect, Opening, Placed, Refused
+from taskmill.model.effects import Backlog, Effect, Opening, Placed, Refused
 from taskmill.model.errors import StoreError
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
@@ -55,6 +55,10 @@ class Store(Protocol):
 
     async def get(self, task: TaskId) -> TaskRecord | None:
         """The task with this id, as last committed."""
+        ...
+
+    async def backlog(self) -> list[Backlog]:
+        """How many active tasks wait for a time, for another task, or for their children."""
         ...
 
     async def children(self, task: TaskId) -> list[TaskRecord]:

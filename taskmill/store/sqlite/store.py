@@ -15,10 +15,11 @@ from typing import Literal, TypeVar
 import anyio
 
 from taskmill.model.changes import Change, NewTask, Timetable
-from taskmill.model.effects import Effect, Opening, Placed, Refused
+from taskmill.model.effects import Backlog, Effect, Opening, Placed, Refused
 from taskmill.model.errors import ConfigurationError, InvalidState, StoreError, StoreInUse
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
+from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
 from taskmill.store.sqlite import batch, enlisting, opening, reading, timetables
 from taskmill.store.sqlite.carrying import find
@@ -150,6 +151,15 @@ class SqliteStore:
     async def ids(self, selection: Selection) -> list[TaskId]:
         """The ids of all tasks that ``selection`` names, in order."""
         return await self._read(lambda db: reading.ids(db, selection))
+
+    async def backlog(self) -> list[Backlog]:
+        """How many active tasks wait for a time, for another task, or for their children."""
+        return await self._read(
+            lambda db: [
+                Backlog(domain, group, TaskStatus(status), count)
+                for domain, group, status, count in db.execute(SQL["backlog"])
+            ]
+        )
 
     async def children(self, task: TaskId) -> list[TaskRecord]:
         """The children of a task, and what it joined, by id, as last committed."""

@@ -147,10 +147,16 @@ CREATE INDEX taskmill_waiters
 CREATE INDEX taskmill_unmet
     ON taskmill_edges (task)
     WHERE is_met = 0;
+
 -- What waits for another task.
 CREATE INDEX taskmill_blocked
     ON taskmill_tasks (id)
     WHERE status = 'blocked';
+
+-- What waits for its children.
+CREATE INDEX taskmill_with_children
+    ON taskmill_tasks (id)
+    WHERE status = 'waiting';
 
 -- What has ended, by how and when.
 CREATE INDEX taskmill_finished
