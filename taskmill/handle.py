@@ -9,6 +9,7 @@ from typing import Any, final, overload
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.access import TaskAccess
+from taskmill.define.codec import Codec
 from taskmill.define.domain import Domain
 from taskmill.define.schedule import check_recurrence
 from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
@@ -56,6 +57,14 @@ class DomainHandle(TaskAccess[D]):
     def name(self) -> str:
         """The domain's name."""
         return self._domain.name
+
+    def codec(self, task: type[Task[D, Any]]) -> Codec:
+        """What reads the payloads and results of a type as they are stored."""
+        kind = checked_task_type(task, "codec")
+        codec = self._domain.codecs.get(kind)
+        if codec is None:
+            raise ConfigurationError(f"domain {self.name!r} has no task type {kind.__qualname__}")
+        return codec
 
     async def submit(self, task: Task[D, R], **options: Unpack[SubmitOptions]) -> Submitted[R]:
         """Submit a task; when this returns, the task is durable.

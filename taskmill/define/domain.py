@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, final
 
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.codec import Codec, MemoCodec
 from taskmill.define.schedule import Schedule
-from taskmill.define.task import DomainKey, Handler, Task, checked_key, checked_task_type
+from taskmill.define.task import (
+    DomainKey,
+    Handler,
+    Task,
+    check_async,
+    checked_key,
+    checked_task_type,
+)
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_cap, checked_items
 from taskmill.model.options import TaskOptions, check_options
+
+if TYPE_CHECKING:
+    from taskmill.handle import DomainHandle
 
 D = TypeVar("D", bound=DomainKey)
 
@@ -24,8 +34,9 @@ class Domain(Generic[D]):
     ``handlers`` run here; ``tasks`` are types known here without a handler: what the file holds
     of them waits and can be looked up, but no more can be submitted. ``state`` objects are found
     by their type with `Context.state`. ``schedules`` recur by themselves. ``max_concurrency`` caps
-    running tasks of the domain. The remaining keywords are defaults for its tasks (`TaskOptions`).
-    Everything is checked here:
+    running tasks of the domain. ``on_start`` is awaited when the scheduler has opened, before any
+    task starts, ``on_stop`` when no handler runs any more, for 30 s at most. The remaining
+    keywords are defaults for its tasks (`TaskOptions`). Everything is checked here:
     foreign handlers, two handlers for a type, payload annotations that cannot be resolved or
     stored raise ConfigurationError.
     """
@@ -39,6 +50,8 @@ class Domain(Generic[D]):
         state: Sequence[object] = (),
         schedules: Sequence[Schedule[D]] = (),
         max_concurrency: int | None = None,
+        on_start: Callable[[DomainHandle[D]], Awaitable[None]] | None = None,
+        on_stop: Callable[[DomainHandle[D]], Awaitable[None]] | None = None,
         **defaults: Unpack[TaskOptions],
     ) -> None:
         self.key = key
@@ -46,6 +59,11 @@ class Domain(Generic[D]):
         self.handlers = tuple(checked_items(handlers, f"domain {self.name!r}: handlers", "[send]"))
         check_cap(max_concurrency, f"domain {self.name!r}: max_concurrency")
         self.max_concurrency = max_concurrency
+        for name, function in (("on_start", on_start), ("on_stop", on_stop)):
+            if function is not None:
+                check_async(function, f"domain {self.name!r}: {name}", "the domain's handle")
+        self.on_start = on_start
+        self.on_stop = on_stop
         self.defaults = defaults
         check_options(defaults, TaskOptions.__annotations__, f"domain {self.name!r}")
         self.schedules = self._schedules(schedules)

@@ -320,6 +320,16 @@ def _check_function(function: object, what: str, arguments: int) -> None:
         ) from None
 
 
+def check_async(function: object, what: str, takes: str) -> None:
+    """Raise ConfigurationError for what is no coroutine function of one argument."""
+    if not callable(function) or not _is_async(function):
+        raise ConfigurationError(f"{what} must be an async def of {takes}, not {function!r:.100}")
+    try:
+        inspect.signature(function, follow_wrapped=False).bind(None)
+    except TypeError as error:
+        raise ConfigurationError(f"{what} is called with {takes}: {error}") from None
+
+
 def _is_async(function: object) -> bool:
     return _is(inspect.iscoroutinefunction, function)
 

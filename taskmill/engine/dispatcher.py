@@ -74,7 +74,8 @@ class Dispatcher:
         self._is_promoting = False
         self._expiry = Timed(lambda now_ms: Expire(now_ms=now_ms, limit=EXPIRE), self._expired)
         self._timed = [self._expiry]
-        self._is_stopped = False
+        self._is_stopped = True
+        """Until the scheduler has opened, and from when it shuts down on."""
         self._clocks: tuple[int, int] | None = None
         self._emptied = anyio.Event()
         self.alarm = Alarm(ring=wake, now=lambda: clock.now().timestamp())
@@ -292,6 +293,11 @@ class Dispatcher:
     def is_idle(self) -> bool:
         """Whether nothing runs, could start, or waits for its next attempt."""
         return not (self.starts or self.queue.startable or self._retries)
+
+    def begin(self) -> None:
+        """Start what may start from now on."""
+        self._is_stopped = False
+        self._wake()
 
     def stop(self) -> None:
         """Start nothing further."""

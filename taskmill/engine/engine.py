@@ -23,6 +23,7 @@ from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.enlistment import Enlistment
 from taskmill.engine.explainer import Explainer
+from taskmill.engine.hooks import Hooks
 from taskmill.engine.housekeeping import Housekeeping
 from taskmill.engine.hub import Hub
 from taskmill.engine.pressure import Gauges
@@ -167,6 +168,7 @@ class Engine:
             endings=self._endings,
             clock=clock,
         )
+        self._hooks = Hooks(registry.domains.values(), handle)
         self._mode: Shutdown | None = None
         self._mode_changed = anyio.Event()
         self._halted = anyio.Event()
@@ -209,8 +211,10 @@ class Engine:
                         await self.schedules.load(
                             opening.next_fire_ms, self._registry.domains.values()
                         )
-                        self.has_started.set()
                         try:
+                            await self._hooks.start()
+                            self.dispatcher.begin()
+                            self.has_started.set()
                             await self._until_stopped()
                         finally:
                             await self._all_stopped()
@@ -268,6 +272,7 @@ class Engine:
         self._halted.set()
         with anyio.CancelScope(shield=True):
             await self._running.stopped()
+            await self._hooks.stop()
 
     async def _drain(self, drain: Drain) -> None:
         """Let running handlers finish, until the time is up or a Stop comes."""
