@@ -228,6 +228,8 @@ def _insert_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Place
     """
     if any(task.parent is not None or task.depends_on for task in tasks):
         return None
+    if db.execute(SQL["has_windows"]).fetchone() is not None:
+        return None
     rows = [insert_values(task, follow_up=False) for task in tasks]
     if db.executemany(SQL["insert"], rows).rowcount != len(tasks):
         return None

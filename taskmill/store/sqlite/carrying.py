@@ -87,6 +87,9 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
         case Settle(settlement=settlement):
             return bool(db.execute(SQL["settle"], settle_values(settlement)).rowcount)
         case Insert(task=task, status=status, follow_up=follow_up, arriving=arriving):
+            window = (task.identity, task.created_at_ms)
+            if not follow_up and db.execute(SQL["in_window"], window).fetchone() is not None:
+                return None
             values = insert_values(task, follow_up=follow_up, status=status, arriving=arriving)
             cursor = db.execute(SQL["insert"], values)
             if not cursor.rowcount:
