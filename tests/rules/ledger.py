@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import attrs
@@ -138,10 +139,14 @@ class Ledger:
     _behind: dict[TaskId, dict[tuple[TaskId, Tie], None]] = attrs.field(
         factory=dict[TaskId, dict[tuple[TaskId, Tie], None]]
     )
+    _unmet: dict[TaskId, dict[tuple[TaskId, Tie], None]] = attrs.field(
+        factory=dict[TaskId, dict[tuple[TaskId, Tie], None]]
+    )
     _children: dict[TaskId, list[TaskId]] = attrs.field(factory=dict[TaskId, list[TaskId]])
     _standing: dict[tuple[bytes, bool], TaskId] = attrs.field(
         factory=dict[tuple[bytes, bool], TaskId]
     )
+    _windows: dict[bytes, set[TaskId]] = attrs.field(factory=dict[bytes, set[TaskId]])
     _puts: list[Move] = attrs.field(factory=list[Move])
     _last: int = 0
 
@@ -218,21 +223,19 @@ class Ledger:
                 row.record = attrs.evolve(row.record, errors=errors)
             case Link(id=task, waits_for=others, tie=tie, met=met):
                 for other in others:
-                    known = self.edges.setdefault(task, {}).get((other, tie), True)
-                    self.edges[task][other, tie] = known and met
-                    self._behind.setdefault(other, {})[task, tie] = None
+                    known = self.edges.get(task, {}).get((other, tie), True)
+                    self._tie(task, other, tie, met=known and met)
             case Meet(pairs=pairs):
                 for task, other in pairs:
                     for tie in Tie:
-                        if (other, tie) in self.edges.get(task, {}):
-                            self.edges[task][other, tie] = True
+                        if (other, tie) in self._unmet.get(task, ()):
+                            self._tie(task, other, tie, met=True)
             case Redirect(old=old, new=new):
                 self._redirect(old, new)
             case Untie(id=task):
                 for other, tie in list(self.edges.get(task, {})):
                     if tie is Tie.JOINS:
-                        del self.edges[task][other, tie]
-                        del self._behind[other][task, tie]
+                        self._forget(task, other, tie)
             case Mark(ids=ids):
                 for task in ids:
                     if task in self.rows:
@@ -278,7 +281,7 @@ class Ledger:
             case FindNeeds(id=task):
                 return {other: self.status(other) for other in sorted(self.needs(task))}
             case FindUnmet(ids=ids):
-                return frozenset(task for task in ids if self.needs(task))
+                return frozenset(task for task in ids if self._is_unmet(task))
             case Select(selection=selection):
                 return tuple(sorted(self._select(selection)))
             case FindExpired(now_ms=now_ms, limit=limit):
@@ -309,13 +312,14 @@ class Ledger:
 
     def needs(self, task: TaskId) -> set[TaskId]:
         """What a task depends on that is not met."""
-        ties = self.edges.get(task, {}).items()
-        return {other for (other, tie), met in ties if tie is Tie.NEEDS and not met}
+        return {other for other, tie in self._unmet.get(task, ()) if tie is Tie.NEEDS}
+
+    def _is_unmet(self, task: TaskId) -> bool:
+        return any(tie is Tie.NEEDS for _, tie in self._unmet.get(task, ()))
 
     def joins(self, task: TaskId) -> set[TaskId]:
         """What a task has joined that has not ended."""
-        ties = self.edges.get(task, {}).items()
-        return {other for (other, tie), met in ties if tie is Tie.JOINS and not met}
+        return {other for other, tie in self._unmet.get(task, ()) if tie is Tie.JOINS}
 
     def open_children(self, parents: Iterable[TaskId]) -> list[TaskId]:
         """The active children of some tasks."""
@@ -339,16 +343,17 @@ class Ledger:
 
     def _seen(self, task: TaskId) -> TaskRecord:
         """What all but `FindTask` see: a row, without what other tables hold."""
-        return attrs.evolve(self.rows[task].record, errors=(), depends_on=())
+        record = self.rows[task].record
+        return attrs.evolve(record, errors=()) if record.errors else record
 
     def _at(self, wanted: bytes, *, follow_up: bool) -> TaskRecord | None:
         task = self._standing.get((wanted, follow_up))
         return None if task is None else self._seen(task)
 
     def _window(self, wanted: bytes, now_ms: int) -> TaskId | None:
-        for task, row in self.rows.items():
-            until = row.unique_until_ms
-            if row.identity == wanted and until is not None and until > now_ms:
+        for task in sorted(self._windows.get(wanted, ())):
+            until = self.rows[task].unique_until_ms
+            if until is not None and until > now_ms:
                 return task
         return None
 
@@ -477,30 +482,12 @@ class Ledger:
         )
 
     def _put(self, record: TaskRecord) -> None:
-        """Write the columns that the statement writes, and no others."""
+        """Write a record, which differs only in what the statement writes."""
         before = self.rows[record.id].record
-        after = attrs.evolve(
-            before,
-            status=record.status,
-            priority=record.priority,
-            attempt=record.attempt,
-            ready_at=record.ready_at,
-            due_at=record.due_at,
-            run_at=record.run_at,
-            finished_at=record.finished_at,
-            result=record.result,
-            reason=record.reason,
-            ends_as=record.ends_as,
-            preemptions=record.preemptions,
-            expires_at=record.expires_at,
-            stage=record.stage,
-            memo=record.memo,
-            is_follow_up=record.is_follow_up,
-            interruptions=record.interruptions,
-            io=record.io,
-            effective_priority=record.effective_priority,
-        )
-        assert bare(after) == bare(record), "a rule changes only what is written"
+        assert _fixed(before) == _fixed(record), "a rule changes only what is written"
+        after = record
+        if before.errors or before.tags != record.tags or record.depends_on:
+            after = attrs.evolve(record, errors=before.errors, tags=before.tags, depends_on=())
         self._puts.append(Move(before, after))
         self._change(after)
 
@@ -522,14 +509,26 @@ class Ledger:
         if after.status is TaskStatus.COMPLETED and after.unique_for is not None:
             assert after.finished_at is not None
             row.unique_until_ms = to_ms(after.finished_at) + after.unique_for // MILLISECOND
+            self._windows.setdefault(row.identity, set()).add(after.id)
 
     def _redirect(self, old: TaskId, new: TaskId) -> None:
         for task, tie in list(self._behind.get(old, ())):
             if not self.edges[task][old, tie]:
-                del self.edges[task][old, tie]
-                del self._behind[old][task, tie]
-                self.edges[task].setdefault((new, tie), False)
-                self._behind.setdefault(new, {})[task, tie] = None
+                self._forget(task, old, tie)
+                self._tie(task, new, tie, met=self.edges[task].get((new, tie), False))
+
+    def _tie(self, task: TaskId, other: TaskId, tie: Tie, *, met: bool) -> None:
+        self.edges.setdefault(task, {})[other, tie] = met
+        self._behind.setdefault(other, {})[task, tie] = None
+        if met:
+            self._unmet.get(task, {}).pop((other, tie), None)
+        else:
+            self._unmet.setdefault(task, {})[other, tie] = None
+
+    def _forget(self, task: TaskId, other: TaskId, tie: Tie) -> None:
+        del self.edges[task][other, tie]
+        del self._behind[other][task, tie]
+        self._unmet.get(task, {}).pop((other, tie), None)
 
     # --- what happens to tasks, in one line each ---
 
@@ -706,9 +705,36 @@ class Ledger:
         return self.status(task) is TaskStatus.BLOCKED and bool(held)
 
 
-def bare(record: TaskRecord) -> TaskRecord:
-    """What a row of the tasks holds of a record; the rest is in other tables."""
-    return attrs.evolve(record, errors=(), depends_on=(), tags={})
+_ELSEWHERE = frozenset({"errors", "depends_on", "tags"})
+_FIXED = frozenset(
+    {
+        "id",
+        "type",
+        "domain",
+        "payload",
+        "key",
+        "label",
+        "group",
+        "run",
+        "max_retries",
+        "options",
+        "created_at",
+        "started_at",
+        "parent",
+        "on_dependency_failure",
+        "schedule",
+        "scheduled_for",
+        "fail_fast",
+        "has_undo",
+        "unique_for",
+    }
+)
+_fixed: Callable[[TaskRecord], tuple[object, ...]] = attrgetter(*sorted(_FIXED))
+"""What no rule changes once a task is there."""
+bare: Callable[[TaskRecord], tuple[object, ...]] = attrgetter(
+    *(field.name for field in attrs.fields(TaskRecord) if field.name not in _ELSEWHERE)
+)
+"""What a row of the tasks holds of a record; the rest is in other tables."""
 
 
 def record_of(
