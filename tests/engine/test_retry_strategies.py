@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tenacity import (
+    RetryCallState,
     wait_chain,
     wait_exponential,
     wait_fixed,
@@ -35,6 +36,10 @@ def says(wait: Wait, attempts: int) -> list[float]:
     return [delay.total_seconds() for delay in asked]
 
 
+def ten_times(state: RetryCallState) -> float:
+    return 10 * state.attempt_number
+
+
 @pytest.mark.parametrize(
     ("strategy", "waits"),
     [
@@ -42,7 +47,7 @@ def says(wait: Wait, attempts: int) -> list[float]:
         (wait_fixed(5) + wait_incrementing(1, 2), [6, 8, 10]),
         (wait_chain(wait_fixed(1), wait_fixed(2), wait_fixed(30)), [1, 2, 30]),
         (wait_exponential(multiplier=1, max=3), [1, 2, 3]),
-        (lambda state: 10 * state.attempt_number, [10, 20, 30]),
+        (ten_times, [10, 20, 30]),
     ],
 )
 async def test_a_task_is_tried_again_when_its_strategy_says(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -24,7 +24,7 @@ MANY = 1_000
 
 
 @contextmanager
-def a_shallow_stack() -> Iterator[None]:
+def a_shallow_stack() -> Generator[None]:
     """Whatever recurses once for each task fails."""
     depth, frame = 0, sys._getframe()
     while frame.f_back is not None:

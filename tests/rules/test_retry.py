@@ -173,6 +173,10 @@ def test_whatever_a_strategy_says_the_longest_delay_holds_after_jitter(
         assert delay == min(says, longest)
 
 
+def one_second(_: object) -> float:
+    return 1.0
+
+
 @pytest.mark.parametrize(
     "strategy",
     [
@@ -180,7 +184,7 @@ def test_whatever_a_strategy_says_the_longest_delay_holds_after_jitter(
         wait_random_exponential(max=60),
         wait_fixed(1) + wait_random(0, 2),
         wait_chain(wait_fixed(1), wait_fixed(5)),
-        lambda _: 1.0,
+        one_second,
     ],
 )
 def test_whatever_is_called_with_what_was_tried_is_a_strategy(strategy: Wait) -> None:
