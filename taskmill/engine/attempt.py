@@ -409,8 +409,9 @@ def _ask_strategy(wait: Wait, attempt: int, error: BaseException) -> timedelta:
     state = RetryCallState(retry_object=cast("Any", None), fn=None, args=(), kwargs={})
     state.attempt_number = attempt
     state.set_exception((type(error), error, error.__traceback__))
-    seconds: Any = wait(state)
-    delay = seconds if isinstance(seconds, timedelta) else timedelta(seconds=min(seconds, 1e9))
+    delay: timedelta | float = wait(state)
+    if not isinstance(delay, timedelta):
+        delay = timedelta(seconds=min(max(delay, 0), MAX_LENGTH.total_seconds()))
     return min(max(delay, timedelta(0)), MAX_LENGTH)
 
 

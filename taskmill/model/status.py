@@ -51,9 +51,7 @@ ACTIVE = frozenset({_S.PENDING, _S.PAUSED, _S.BLOCKED, _S.RUNNING, _S.WAITING})
 
 TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = MappingProxyType(
     {
-        _S.PENDING: frozenset(
-            {_S.RUNNING, _S.CANCELLED, _S.SUPERSEDED, _S.EXPIRED, _S.FAILED, _S.DEAD}
-        ),
+        _S.PENDING: frozenset({_S.RUNNING, _S.CANCELLED, _S.SUPERSEDED, _S.EXPIRED, _S.FAILED}),
         _S.BLOCKED: frozenset(
             {_S.PENDING, _S.CANCELLED, _S.SUPERSEDED, _S.EXPIRED, _S.DEPENDENCY_FAILED}
         ),

@@ -157,7 +157,7 @@ def _tell_parents(
     failures: list[Move] = []
     waiting: list[TaskRecord] = []
     for parent in parents:
-        failed = next((c for c in children[parent.id] if is_failure(c)), None)
+        failed = next((c for c in children[parent.id] if _is_failure_of(c, parent)), None)
         if failed is not None and parent.fail_fast:
             stop = stopped(parent, TaskStatus.FAILED, child_failed(failed), now_ms)
             failures += [] if stop is None else [stop]
@@ -171,6 +171,12 @@ def _tell_parents(
         if parent.id not in still_open:
             woken = yield from after_children(parent, now_ms)
             yield from put([woken], moves)
+
+
+def _is_failure_of(child: TaskRecord, parent: TaskRecord) -> bool:
+    """Whether the end of a child fails its parent; one from before a retry does not."""
+    is_of_this_life = child.parent != parent.id or child.created_at >= parent.ready_at
+    return is_of_this_life and is_failure(child)
 
 
 def is_failure(child: TaskRecord) -> bool:
@@ -191,10 +197,15 @@ def after_children(parent: TaskRecord, now_ms: int) -> Rule[Move]:
     failed = yield from ask(FindFailedChild(parent.id))
     if failed is not None:
         return ended(parent, TaskStatus.FAILED, child_failed(failed), now_ms)
+    return completed(parent, now_ms)
+
+
+def completed(record: TaskRecord, now_ms: int) -> Move:
+    """A task ends with what its handler has returned."""
     return move(
-        parent,
+        record,
         status=TaskStatus.COMPLETED,
-        result=parent.memo,
+        result=record.memo,
         memo=None,
         finished_at=from_ms(now_ms),
     )
@@ -202,5 +213,7 @@ def after_children(parent: TaskRecord, now_ms: int) -> Rule[Move]:
 
 def with_memo(record: TaskRecord, memo: str | None, *, finalizes: bool) -> TaskRecord:
     """A task whose handler has returned; the runs of its ``finalize`` are counted anew."""
-    stage = (Stage.FINALIZE if finalizes else Stage.EXECUTE) | (record.stage & Stage.ALONE)
-    return attrs.evolve(record, memo=memo, stage=stage, attempt=0)
+    alone = record.stage & Stage.ALONE
+    if finalizes:
+        return attrs.evolve(record, memo=memo, stage=Stage.FINALIZE | alone, attempt=0)
+    return attrs.evolve(record, memo=memo, stage=Stage.EXECUTE | alone)

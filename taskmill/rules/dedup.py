@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -26,6 +26,7 @@ from taskmill.rules.steps import (
     Insert,
     Link,
     Mark,
+    Put,
     Redirect,
     Rule,
     Tie,
@@ -115,21 +116,33 @@ def inserted(new: NewTask, task: TaskId) -> Placed:
     )
 
 
-def _settle_in(new: NewTask, task: TaskId, needs: Needs, outcome: SubmitOutcome) -> Rule[Placed]:
-    """Tie an inserted task to its parent and to what it depends on."""
+def _settle_in(
+    new: NewTask,
+    task: TaskId,
+    needs: Needs,
+    outcome: SubmitOutcome,
+    replaced: Sequence[Move] = (),
+) -> Rule[Placed]:
+    """Tie an inserted task to its parent, to what it depends on, and to who waited for others."""
     if new.parent is not None:
         yield from ask(Mark((new.parent,)))
     yield from tie(task, needs)
-    if outcome is SubmitOutcome.INSERTED and not needs.unmet:
+    is_free = outcome is SubmitOutcome.INSERTED and not needs.unmet
+    if is_free and not replaced:
         return inserted(new, task)
-    moves: list[Move] = []
+    for each in replaced:
+        yield from ask(Redirect(each.after.id, task))
+    if replaced:
+        yield from ask(Mark((task,)))
+    moves = [*replaced]
     if needs.failed is not None:
         record = yield from ask(FindTask(task))
         other = yield from ask(FindTask(needs.failed))
         if record is not None and other is not None:
-            now_ms = new.created_at_ms
-            yield from put([dependency_failed(record, other, now_ms)], moves)
-            yield from spread(moves, now_ms)
+            yield from put([dependency_failed(record, other, new.created_at_ms)], moves)
+    yield from spread(moves, new.created_at_ms)
+    if is_free:
+        return attrs.evolve(inserted(new, task), moves=tuple(moves))
     return Placed(
         id=task,
         outcome=outcome,
@@ -157,11 +170,18 @@ def _in_window(new: NewTask, needs: Needs, status: TaskStatus) -> Rule[Placed | 
         return Placed(id=held.id, outcome=SubmitOutcome.REJECTED)
     if new.on_duplicate is OnDuplicate.KEEP:
         return Placed(id=held.id, outcome=SubmitOutcome.DUPLICATE)
-    yield from ask(EndWindow(held.id))
+    task = yield from _take_over(new, status)
+    return (yield from _settle_in(new, task, needs, SubmitOutcome.INSERTED))
+
+
+def _take_over(new: NewTask, status: TaskStatus) -> Rule[TaskId]:
+    """Insert a task whose identity only completed tasks hold: one, and follow-ups of it."""
+    while (held := (yield from ask(FindWindow(new.identity, new.created_at_ms)))) is not None:
+        yield from ask(EndWindow(held.id))
     task = yield from ask(Insert(new, status))
     if task is None:
         raise AssertionError("the store refused an identity that nothing holds")
-    return (yield from _settle_in(new, task, needs, SubmitOutcome.INSERTED))
+    return task
 
 
 def _follow(standing: TaskRecord, new: NewTask, needs: Needs) -> Rule[Placed | Refused]:
@@ -175,17 +195,16 @@ def _follow(standing: TaskRecord, new: NewTask, needs: Needs) -> Rule[Placed | R
     refused = yield from _check_not_behind(standing, new)
     if refused is not None:
         return refused
-    return (yield from _insert_follow_up(standing, new, needs, SubmitOutcome.REQUEUED))
+    task = yield from _insert_follow_up(standing, new)
+    return (yield from _settle_in(new, task, needs, SubmitOutcome.REQUEUED))
 
 
-def _insert_follow_up(
-    standing: TaskRecord, new: NewTask, needs: Needs, outcome: SubmitOutcome
-) -> Rule[Placed]:
+def _insert_follow_up(standing: TaskRecord, new: NewTask) -> Rule[TaskId]:
     task = yield from ask(Insert(new, TaskStatus.BLOCKED, follow_up=True))
     if task is None:
         raise AssertionError("the store refused a follow-up where there is none")
     yield from ask(Mark((standing.id,)))
-    return (yield from _settle_in(new, task, needs, outcome))
+    return task
 
 
 def _check_not_behind(standing: TaskRecord, new: NewTask) -> Rule[Refused | None]:
@@ -231,39 +250,21 @@ def _supersede(standing: TaskRecord, new: NewTask, needs: Needs) -> Rule[Placed 
         refused = yield from _check_not_behind(standing, new)
     if refused is not None:
         return refused
-    now_ms = new.created_at_ms
-    stops = [stopped(record, TaskStatus.SUPERSEDED, "superseded", now_ms) for record in old]
-    moves: list[Move] = []
-    yield from put([stop for stop in stops if stop is not None], moves)
-    if moves and moves[-1].after.id == standing.id and moves[-1].after.status.is_terminal:
-        status = TaskStatus.BLOCKED if needs.unmet else TaskStatus.PENDING
-        task = yield from ask(Insert(new, status))
-        if task is None:
-            raise AssertionError("the store refused an identity that nothing holds")
-        placed = yield from _settle_in(new, task, needs, SubmitOutcome.INSERTED)
+    stops = [stopped(each, TaskStatus.SUPERSEDED, "superseded", new.created_at_ms) for each in old]
+    moves = [stop for stop in stops if stop is not None]
+    yield from ask(Put(tuple(each.after for each in moves)))
+    if stops[-1] is not None and stops[-1].after.status.is_terminal:
+        outcome = SubmitOutcome.INSERTED
+        task = yield from _take_over(new, TaskStatus.BLOCKED if needs.unmet else TaskStatus.PENDING)
     else:
-        placed = yield from _insert_follow_up(standing, new, needs, SubmitOutcome.REQUEUED)
-    replaced = [each.after.id for each in moves]
-    moves = [
-        Move(each.before, attrs.evolve(each.after, reason=f"superseded by task {placed.id}"))
-        for each in moves
-    ]
-    yield from _put_again(moves)
-    for each in replaced:
-        yield from ask(Redirect(each, placed.id))
-    if replaced:
-        yield from ask(Mark((placed.id,)))
-    yield from spread(moves, now_ms)
-    return attrs.evolve(
-        placed,
-        outcome=SubmitOutcome.SUPERSEDED if replaced else placed.outcome,
-        replaced=replaced[-1] if replaced else None,
-        moves=(*moves, *placed.moves),
-    )
-
-
-def _put_again(moves: list[Move]) -> Rule[None]:
-    """Write moves anew."""
-    again = [*moves]
-    moves.clear()
-    yield from put(again, moves)
+        outcome = SubmitOutcome.REQUEUED
+        task = yield from _insert_follow_up(standing, new)
+    replaced: list[Move] = []
+    reason = f"superseded by task {task}"
+    again = [Move(each.before, attrs.evolve(each.after, reason=reason)) for each in moves]
+    yield from put(again, replaced)
+    placed = yield from _settle_in(new, task, needs, outcome, replaced)
+    if not replaced:
+        return placed
+    old_id = replaced[-1].after.id
+    return attrs.evolve(placed, outcome=SubmitOutcome.SUPERSEDED, replaced=old_id)

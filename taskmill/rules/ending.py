@@ -9,9 +9,10 @@ import attrs
 from taskmill.model.changes import CancelTask, CancelWhere, Expire, Settlement
 from taskmill.model.effects import Changed, Move, Settled, Swept
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
-from taskmill.rules.cascade import after_children, put, spread, with_memo
+from taskmill.rules.cascade import after_children, completed, put, spread, with_memo
 from taskmill.rules.moves import ended, move, owing, stopped
 from taskmill.rules.settle import CANCELLED_RUNNING
 from taskmill.rules.steps import (
@@ -82,10 +83,9 @@ def _after_return(record: TaskRecord, settlement: Settlement) -> Rule[TaskRecord
     still_open = yield from ask(FindOpen((record.id,)))
     if still_open:
         return move(returned, status=TaskStatus.WAITING).after
-    after = (yield from after_children(returned, now_ms)).after
-    if after.status is TaskStatus.COMPLETED:
-        return attrs.evolve(after, attempt=record.attempt, stage=record.stage)
-    return after
+    if record.stage.part is Stage.FINALIZE:  # it has made of its children what it would
+        return completed(returned, now_ms).after
+    return (yield from after_children(returned, now_ms)).after
 
 
 # --- cancel ---
@@ -186,13 +186,12 @@ def recover(
 
 def _recovered(record: TaskRecord, now_ms: int) -> Move:
     """A run that was to stop; an ``on_cancel`` at which processes keep dying is given up."""
+    tries = record.interruptions if record.stage.part is Stage.UNDO else 0
     ends_as = record.ends_as or TaskStatus.CANCELLED
     reason = record.reason or CANCELLED_RUNNING
-    if record.has_undo and record.interruptions < _TRIES:
-        interrupted = attrs.evolve(
-            owing(record, ends_as, reason, now_ms).after, interruptions=record.interruptions + 1
-        )
-        return Move(record, interrupted)
+    if record.has_undo and tries < _TRIES:
+        again = owing(record, ends_as, reason, now_ms).after
+        return Move(record, attrs.evolve(again, interruptions=tries + 1))
     return ended(record, ends_as, reason, now_ms)
 
 

@@ -52,6 +52,7 @@ def owing(record: TaskRecord, ends_as: TaskStatus, reason: str | None, now_ms: i
         ready_at=from_ms(now_ms),
         due_at=None,
         attempt=0,
+        interruptions=0,
     )
 
 

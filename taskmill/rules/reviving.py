@@ -15,8 +15,10 @@ from taskmill.rules.dependencies import weigh
 from taskmill.rules.ending import chunks
 from taskmill.rules.moves import move, title
 from taskmill.rules.steps import (
+    FindFailedChild,
     FindHolder,
     FindNeeds,
+    FindOpen,
     FindTask,
     FindTasks,
     Mark,
@@ -67,7 +69,7 @@ def _revive(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused 
             f"{title(record)} is {record.status}; only a task that is dead, failed, cancelled or "
             "whose dependency failed can be retried"
         )
-    holder = yield from ask(FindHolder(record.id))
+    holder = yield from ask(FindHolder(record.id, now_ms))
     if holder is not None:
         return Refused(
             f"{title(record)} cannot be retried: {title(holder)}, which is {holder.status}, does "
@@ -82,9 +84,9 @@ def _revive(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused 
         )
     if needs.met:
         yield from ask(Meet(tuple((record.id, other) for other in needs.met)))
+    finalizes = yield from _finalizes(record)
     yield from ask(Untie(record.id))
     alone = record.stage & Stage.ALONE
-    finalizes = record.stage.part is Stage.FINALIZE and record.status is not TaskStatus.CANCELLED
     lifetime = None if record.expires_at is None else record.expires_at - record.created_at
     now = from_ms(now_ms)
     again = move(
@@ -105,6 +107,15 @@ def _revive(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused 
     )
     yield from put([again], moves)
     return None
+
+
+def _finalizes(record: TaskRecord) -> Rule[bool]:
+    """Whether only ``finalize`` is run again: it was its turn when the task failed."""
+    if record.stage.part is not Stage.FINALIZE or record.status is TaskStatus.CANCELLED:
+        return False
+    if (yield from ask(FindOpen((record.id,)))):
+        return False
+    return not record.fail_fast or (yield from ask(FindFailedChild(record.id))) is None
 
 
 def _run_anyway(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused | None]:

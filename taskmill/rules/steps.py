@@ -74,9 +74,10 @@ class FindActive(Step[TaskRecord | None]):
 
 @attrs.frozen
 class FindHolder(Step[TaskRecord | None]):
-    """The record of the active task with the identity of a task that has ended."""
+    """The record of the task that stands for the identity of one that has ended."""
 
     id: TaskId
+    now_ms: int
 
 
 @attrs.frozen

@@ -439,7 +439,7 @@ def three(task: Any, ctx: Any, more: Any) -> None: ...
 @pytest.mark.parametrize(
     ("execute", "message"),
     [
-        (None, "must be a function of task and context, not None"),
+        (None, "must be a function of the task and the context, not None"),
         ("send", "must be a function"),
         (generator, "yields"),
         (async_generator, "yields"),

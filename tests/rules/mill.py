@@ -12,6 +12,7 @@ from taskmill.model.changes import Ready
 from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import TaskId
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
+from taskmill.model.stages import Stage
 from taskmill.rules.aging import AgingRule
 from taskmill.rules.gates import Gate, GateKind, Slots
 from taskmill.rules.limits import Kind, Lane, Limits
@@ -31,8 +32,9 @@ def task(
     *,
     priority: int = 128,
     at: int = 0,
+    stage: Stage = Stage.EXECUTE,
 ) -> Ready:
-    return Ready(task_type, group, priority, at, TaskId(number))
+    return Ready(task_type, group, priority, at, TaskId(number), int(stage))
 
 
 def tasks(
@@ -135,6 +137,8 @@ class Mill:
         for one in ready:
             start = self.running.pop(one.id)
             self.limits.all.leave()
+            if start.lane.stage.is_alone:
+                self.limits.all.is_taken_alone = False
             self.queue.release(start, self.now_ns, is_whole=is_whole)
 
     def wait(self, seconds: float) -> None:
@@ -156,11 +160,11 @@ class Mill:
     def refill(self) -> None:
         """Answer what the queue asks of the store."""
         for refill in list(self.queue.refills()):
-            level = (refill.type, refill.group, refill.priority)
+            level = (refill.type, refill.group, refill.priority, refill.stage)
             positions = sorted(
                 (ready.ready_at_ms, ready.id)
                 for ready in self.waiting.values()
-                if (ready.type, ready.group, ready.priority) == level
+                if (ready.type, ready.group, ready.priority, ready.stage) == level
                 and (ready.ready_at_ms, ready.id) > refill.after
             )
             self.queue.refilled(refill, positions[: refill.limit])
@@ -302,6 +306,9 @@ class Oracle(Queue):
         start = self.inner.take(now_ns)
         if start.ready != self.expected:
             assert _merit(places[start.ready.id]) == best, "the best goes first"
+        beside = [*self.yard.running, *self.gone]
+        assert not (is_alone(start.ready) and beside), "it runs alone"
+        assert not any(is_alone(run.ready) for run in self.yard.running.values())
         self.gone.add(start.ready.id)
         self.is_asked = False
         return start
@@ -364,13 +371,14 @@ def gates_are_open(yard: Mill, ready: Ready) -> bool:
         limits.executors.get(kind.executor) or Slots(GateKind.EXECUTOR, "", None),
         limits.domains.get(kind.domain) or Slots(GateKind.DOMAIN, "", None),
     ]
-    gates += [limits.rates[ready.type]] if ready.type in limits.rates else []
+    is_rated = Stage(ready.stage).part is Stage.EXECUTE
+    gates += [limits.rates[ready.type]] if is_rated and ready.type in limits.rates else []
     if ready.group is not None:
         own = limits.group_gates(ready.group)
-        gates += [own.slots, own.rate]
+        gates += [own.slots, own.rate] if is_rated else [own.slots]
     if not kind.is_handled or limits.pauses.holds(kind.domain, ready.group):
         return False
-    allowed = yard.limits.lane(ready.type, ready.group, ready.priority)
+    allowed = yard.limits.lane(ready.type, ready.group, ready.priority, ready.stage)
     pressed = any(
         gate.kind in (GateKind.PRESSURE, GateKind.IO) and not gate.is_open(now)
         for gate in allowed.gates
@@ -389,9 +397,18 @@ def checked(yard: Mill, *, aging: Aging | None = None) -> list[Ready]:
     starts = yard.start(through=through)
     holds_every_cap(yard)
     if yard.limits.all.is_open(yard.now_ns):
+        oracle = oracles[-1]
         held = [ready for ready in yard.waiting.values() if gates_are_open(yard, ready)]
-        assert not held, "nothing that may start waits while a slot is free"
+        if any(map(is_alone, held)) and yard.running:
+            best = min(_merit(oracle.place(ready)) for ready in held)
+            held = [ready for ready in held if _merit(oracle.place(ready)) == best]
+            held = [] if any(map(is_alone, held)) else held
+        assert not held, "nothing that may start waits while a slot is free, but for what is alone"
     return starts
+
+
+def is_alone(ready: Ready) -> bool:
+    return Stage(ready.stage).is_alone
 
 
 def holds_every_cap(yard: Mill) -> None:

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 from taskmill.model.changes import Ready
 from taskmill.model.pauses import PauseScope
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
+from taskmill.model.stages import Stage
 from tests.rules.mill import TYPES, Mill, checked, limits_of, task
 
 HANDLED = TYPES[:-1]
@@ -58,6 +59,7 @@ heads = st.tuples(
     st.sampled_from(TYPES),
     st.sampled_from((None, *GROUPS)),
     st.sampled_from((0, 64, 128, 200)),
+    st.sampled_from((Stage.EXECUTE,) * 7 + (Stage.FINALIZE, Stage.UNDO, Stage.ALONE)),
 )
 pressures = st.sampled_from((0.0, 0.6, 0.9))
 
@@ -89,11 +91,11 @@ class Everything(RuleBasedStateMachine):
         self.yard = Mill(limits)
 
     @rule(drawn=st.lists(heads, min_size=1, max_size=8), ago=st.integers(0, 3))
-    def submit(self, drawn: list[tuple[str, str | None, int]], ago: int) -> None:
-        for kind, group, priority in drawn:
+    def submit(self, drawn: list[tuple[str, str | None, int, Stage]], ago: int) -> None:
+        for kind, group, priority, stage in drawn:
             self.number += 1
             at = max(0, self.yard.now_ms - 1_000 * ago)
-            self.yard.add(task(self.number, kind, group, priority=priority, at=at))
+            self.yard.add(task(self.number, kind, group, priority=priority, at=at, stage=stage))
 
     @rule()
     def decide(self) -> None:

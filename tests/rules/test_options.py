@@ -9,13 +9,17 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tenacity import wait_fixed
 
 from taskmill.define.domain import Domain
 from taskmill.define.task import DomainKey, Task
+from taskmill.model.choices import OnDependencyFailure, OnDuplicate, TtlFrom
 from taskmill.model.errors import ConfigurationError, InvalidTag
 from taskmill.model.limits import MAX_LENGTH, check_tags
-from taskmill.model.options import SubmitOptions, TaskOptions, check_options
+from taskmill.model.options import SubmitOptions, TaskOptions, check_options, ids_of
+from taskmill.model.outcomes import SubmitOutcome, Submitted
 from taskmill.model.policies import Backoff, Jitter, Priority, RetryPolicy
+from taskmill.model.record import TaskId
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.options import (
     AttemptOptions,
@@ -97,7 +101,14 @@ def test_without_a_word_from_anybody_the_built_in_options_hold() -> None:
         ready_at_ms=NOW_MS,
         due_at_ms=None,
         run_at_ms=None,
+        on_duplicate=OnDuplicate.KEEP,
         requeue=True,
+        unique_for_ms=None,
+        expires_at_ms=None,
+        ttl_ms=None,
+        has_ttl=False,
+        fail_fast=True,
+        max_interruptions=5,
         inherits_tags=True,
         attempt=None,
     )
@@ -106,6 +117,7 @@ def test_without_a_word_from_anybody_the_built_in_options_hold() -> None:
         retry=RetryPolicy(),
         max_retries=3,
         stop_grace=timedelta(seconds=30),
+        cancel_grace=timedelta(seconds=30),
         preemptible=True,
     )
 
@@ -142,6 +154,14 @@ VALUES: Mapping[str, st.SearchStrategy[object]] = {
     "requeue": st.booleans(),
     "timeout": st.none() | st.integers(1, 9).map(lambda number: number * SECOND),
     "stop_grace": st.integers(0, 9).map(lambda number: number * SECOND),
+    "cancel_grace": st.integers(0, 9).map(lambda number: number * SECOND),
+    "preemptible": st.booleans(),
+    "ttl": st.none() | st.integers(1, 9).map(lambda number: number * SECOND),
+    "ttl_from": st.sampled_from(TtlFrom),
+    "on_duplicate": st.sampled_from(OnDuplicate),
+    "unique_for": st.none() | st.integers(1, 9).map(lambda number: number * SECOND),
+    "fail_fast": st.booleans(),
+    "max_interruptions": st.integers(1, 9),
     "max_retries": st.integers(0, 9),
     "retry": st.integers(0, 9).map(RetryPolicy.constant),
 }
@@ -151,6 +171,14 @@ BUILT_IN: Mapping[str, object] = {
     "requeue": True,
     "timeout": None,
     "stop_grace": timedelta(seconds=30),
+    "cancel_grace": timedelta(seconds=30),
+    "preemptible": True,
+    "ttl": None,
+    "ttl_from": TtlFrom.SUBMISSION,
+    "on_duplicate": OnDuplicate.KEEP,
+    "unique_for": None,
+    "fail_fast": True,
+    "max_interruptions": 5,
     "max_retries": 3,
     "retry": RetryPolicy(),
 }
@@ -165,10 +193,33 @@ def resolved(name: str, of: TypeDefaults, call: SubmitOptions) -> object:
         "requeue": at.requeue,
         "timeout": attempt.timeout,
         "stop_grace": attempt.stop_grace,
+        "cancel_grace": attempt.cancel_grace,
+        "preemptible": attempt.preemptible,
+        "ttl": None
+        if at.expires_at_ms is None
+        else timedelta(milliseconds=at.expires_at_ms - NOW_MS),
+        "ttl_from": _ttl_from(of, call),
+        "on_duplicate": at.on_duplicate,
+        "unique_for": None
+        if at.unique_for_ms is None
+        else timedelta(milliseconds=at.unique_for_ms),
+        "fail_fast": at.fail_fast,
+        "max_interruptions": at.max_interruptions,
         "max_retries": attempt.max_retries,
         "retry": attempt.retry,
     }
     return found[name]
+
+
+def _ttl_from(of: TypeDefaults, call: SubmitOptions) -> TtlFrom:
+    at = placed(of, {**call, "ttl": SECOND})
+    assert (at.expires_at_ms is None) is (at.ttl_ms is not None)
+    return TtlFrom.SUBMISSION if at.ttl_ms is None else TtlFrom.FIRST_ATTEMPT
+
+
+def test_every_option_of_a_layer_is_looked_at() -> None:
+    assert {*VALUES} == {*TaskOptions.__annotations__} - {"delay", "tags"}
+    assert {*VALUES} == {*BUILT_IN}
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -231,6 +282,46 @@ def test_the_number_of_retries_can_be_set_beside_the_policy() -> None:
     assert attempt_of(of, {"max_retries": 2}).retry == RetryPolicy.constant(5)
     both = attempt_of(of, {"max_retries": 0, "retry": RetryPolicy.constant(7)})
     assert (both.max_retries, both.retry.max_retries) == (0, 7)
+
+
+# --- how long --------------------------------------------------------------------------------
+
+
+def test_a_time_to_live_counts_from_the_submit_or_from_the_first_attempt() -> None:
+    of = defaults(domain={"ttl": 5 * SECOND})
+    at = placed(of)
+    assert (at.expires_at_ms, at.ttl_ms) == (NOW_MS + 5_000, None)
+    at = placed(of, {"ttl_from": TtlFrom.FIRST_ATTEMPT})
+    assert (at.expires_at_ms, at.ttl_ms) == (None, 5_000)
+    at = placed(of, {"ttl": timedelta(microseconds=1_001)})
+    assert at.expires_at_ms == NOW_MS + 2, "a started millisecond counts"
+
+
+def test_a_time_to_live_counts_from_the_submit_also_of_a_task_for_later() -> None:
+    at = placed(None, {"ttl": 5 * SECOND, "delay": 3 * SECOND})
+    assert (at.due_at_ms, at.expires_at_ms) == (NOW_MS + 3_000, NOW_MS + 5_000)
+
+
+@pytest.mark.parametrize("layer", ["task", "domain", "scheduler", "call"])
+def test_whoever_says_none_leaves_no_room_for_the_time_to_live_of_a_parent(layer: str) -> None:
+    none: TaskOptions = {"ttl": None}
+    of = defaults(
+        task=none if layer == "task" else None,
+        domain=none if layer == "domain" else None,
+        scheduler=none if layer == "scheduler" else None,
+    )
+    at = placed(of, {"ttl": None} if layer == "call" else None)
+    assert (at.has_ttl, at.expires_at_ms) == (True, None)
+    assert not placed().has_ttl
+    assert placed(None, {"ttl": SECOND}).has_ttl
+
+
+@pytest.mark.parametrize("unique_for", [None, SECOND, timedelta(microseconds=1)])
+def test_how_long_completed_work_stands_is_kept_in_whole_milliseconds(
+    unique_for: timedelta | None,
+) -> None:
+    expected = {None: None, SECOND: 1_000}.get(unique_for, 1)
+    assert placed(None, {"unique_for": unique_for}).unique_for_ms == expected
 
 
 # --- when ----------------------------------------------------------------------------------------
@@ -303,12 +394,27 @@ def test_a_retry_policy_of_a_call_comes_back_from_the_store_as_it_was(policy: Re
     assert attempt.max_retries == policy.max_retries
 
 
-@given(st.none() | lengths.filter(bool), lengths, st.none() | st.integers(0, 99))
+@given(
+    st.none() | lengths.filter(bool),
+    st.just(timedelta(0)) | lengths,
+    st.just(timedelta(0)) | lengths,
+    st.booleans(),
+    st.none() | st.integers(0, 99),
+)
 @settings(deadline=None)
 def test_the_options_of_a_call_come_back_from_the_store_as_they_were(
-    timeout: timedelta | None, stop_grace: timedelta, max_retries: int | None
+    timeout: timedelta | None,
+    stop_grace: timedelta,
+    cancel_grace: timedelta,
+    preemptible: bool,
+    max_retries: int | None,
 ) -> None:
-    call: SubmitOptions = {"timeout": timeout, "stop_grace": stop_grace}
+    call: SubmitOptions = {
+        "timeout": timeout,
+        "stop_grace": stop_grace,
+        "cancel_grace": cancel_grace,
+        "preemptible": preemptible,
+    }
     if max_retries is not None:
         call["max_retries"] = max_retries
     of = defaults(domain={"timeout": SECOND, "stop_grace": SECOND, "max_retries": 5})
@@ -317,8 +423,17 @@ def test_the_options_of_a_call_come_back_from_the_store_as_they_were(
         retry=RetryPolicy(),
         max_retries=5 if max_retries is None else max_retries,
         stop_grace=stop_grace,
-        preemptible=True,
+        cancel_grace=cancel_grace,
+        preemptible=preemptible,
     )
+
+
+def test_a_grace_of_zero_is_none_and_comes_back_as_that() -> None:
+    of = defaults(task={"stop_grace": SECOND, "cancel_grace": SECOND})
+    attempt = attempt_of(of, {"stop_grace": timedelta(0), "cancel_grace": timedelta(0)})
+    assert (attempt.stop_grace, attempt.cancel_grace) == (timedelta(0), timedelta(0))
+    attempt = attempt_of(of, {"cancel_grace": timedelta(0)})
+    assert (attempt.stop_grace, attempt.cancel_grace) == (SECOND, timedelta(0))
 
 
 def test_only_what_the_call_says_itself_is_stored() -> None:
@@ -338,6 +453,15 @@ def test_a_call_inherits_retry_on_and_cannot_set_it() -> None:
         placed(of, {"retry": RetryPolicy(retry_on=(OSError,))})
 
 
+def test_a_call_cannot_bring_a_wait_strategy_and_inherits_one() -> None:
+    of = defaults(task={"retry": RetryPolicy(backoff=wait_fixed(3))})
+    assert attempt_of(of, {"max_retries": 9}).retry is of.attempt.retry
+    own = attempt_of(of, {"retry": RetryPolicy.constant(1)})
+    assert own.retry == RetryPolicy.constant(1)
+    with pytest.raises(ConfigurationError, match="a wait strategy cannot be stored with a task"):
+        placed(of, {"retry": RetryPolicy(backoff=wait_fixed(3))})
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 BAD: Mapping[str, TaskOptions] = {
@@ -347,6 +471,14 @@ BAD: Mapping[str, TaskOptions] = {
     "delay must be a timedelta from zero": {"delay": -SECOND},
     "delay must be .* to 36525 days": {"delay": timedelta.max},
     "stop_grace must be a timedelta from zero": {"stop_grace": -SECOND},
+    "cancel_grace must be a timedelta from zero": {"cancel_grace": -SECOND},
+    "ttl is more than zero, or None for none": {"ttl": timedelta(0)},
+    "ttl must be a timedelta from zero": {"ttl": -SECOND},
+    "unique_for is more than zero, or None": {"unique_for": timedelta(0)},
+    "ttl_from must be one of TtlFrom.SUBMISSION, TtlF": {"ttl_from": cast("TtlFrom", None)},
+    "on_duplicate must be one of OnDuplicate.KEEP": {"on_duplicate": cast("OnDuplicate", "keep")},
+    "fail_fast must be True or False": {"fail_fast": cast("bool", None)},
+    "max_interruptions is a whole number from 1 .* not 0": {"max_interruptions": 0},
     "max_retries is a whole number from 0": {"max_retries": -1},
     "priority is a whole number .* not -1": {"priority": -1},
     "priority is a whole number .* not 256": {"priority": 256},
@@ -384,6 +516,24 @@ def test_the_limits_themselves_are_fine() -> None:
     check_options({"priority": 0, "max_retries": 0, "delay": timedelta(0)}, known, "this call")
     check_options({"priority": 255, "stop_grace": timedelta(0)}, known, "this call")
     check_options({"timeout": MAX_LENGTH, "delay": MAX_LENGTH}, known, "this call")
+
+
+@pytest.mark.parametrize("given", [5, "7", [object()], ["7"], [True], [1.5]])
+def test_what_a_task_depends_on_is_a_list_of_ids_or_of_what_submit_returned(given: object) -> None:
+    with pytest.raises(ConfigurationError, match="this call: depends_on must"):
+        placed(None, cast("SubmitOptions", {"depends_on": given}))  # as an untyped caller could
+
+
+def test_what_a_task_depends_on_is_named_once_each_and_in_order() -> None:
+    submitted: Submitted[None] = Submitted(id=TaskId(4), outcome=SubmitOutcome.INSERTED)
+    assert ids_of([TaskId(9), submitted, TaskId(4)], "depends_on") == (4, 9)
+    assert ids_of((), "depends_on") == ()
+
+
+def test_what_becomes_of_a_task_is_one_of_the_policies() -> None:
+    placed(None, {"on_dependency_failure": OnDependencyFailure.HOLD})
+    with pytest.raises(ConfigurationError, match="on_dependency_failure must be one of"):
+        placed(None, cast("SubmitOptions", {"on_dependency_failure": "hold"}))  # as above
 
 
 @pytest.mark.parametrize("name", SubmitOptions.__annotations__)

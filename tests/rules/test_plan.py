@@ -17,7 +17,9 @@ from hypothesis.stateful import (
 )
 
 from taskmill.model.changes import Ready
+from taskmill.model.pauses import PauseScope
 from taskmill.model.sharing import GroupPolicy, IoBudget, RateLimit, Throttle
+from taskmill.model.stages import Stage
 from taskmill.rules.gates import GateKind
 from taskmill.rules.limits import Limits
 from tests.rules.mill import (
@@ -326,6 +328,136 @@ def test_what_nothing_runs_or_waits_in_is_forgotten() -> None:
     assert len(limits._lanes) <= 1_100
 
 
+# --- stages --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", [Stage.FINALIZE, Stage.UNDO])
+def test_what_is_no_first_run_is_under_every_cap_and_under_no_rate(stage: Stage) -> None:
+    limits = limits_of(
+        io={"a::one": IoBudget(read=1)},
+        io_capacity=IoBudget(read=10),
+        rates={"a::one": RateLimit(1)},
+        throttle=Throttle(),
+    )
+    first, later = (limits.lane("a::one", "red", 200, each) for each in (Stage.EXECUTE, stage))
+    rates = {GateKind.TYPE_RATE, GateKind.GROUP_RATE}
+    assert [gate.kind for gate in later.gates] == [
+        gate.kind for gate in first.gates if gate.kind not in rates
+    ]
+    assert later.slots == first.slots
+
+
+@pytest.mark.parametrize("stage", [Stage.FINALIZE, Stage.UNDO])
+def test_a_spent_bucket_holds_first_runs_alone(stage: Stage) -> None:
+    first = [task(number) for number in (1, 2)]
+    later = [task(number, stage=stage, priority=200) for number in (3, 4)]
+    yard = mill([*first, *later], rates={"a::one": RateLimit(1)})
+    assert checked(yard) == [first[0], *later]
+    assert yard.queue.next_token() == yard.now_ns + SECOND
+
+
+@pytest.mark.parametrize("stage", [Stage.FINALIZE, Stage.UNDO])
+def test_a_full_cap_holds_every_stage(stage: Stage) -> None:
+    later = task(2, group="red", stage=stage, priority=0)
+    for by_domain in (True, False):
+        domains, groups = ({"a": 1}, None) if by_domain else (None, {"red": 1})
+        yard = mill([task(1, group="red")], domains=domains, groups=groups)
+        checked(yard)
+        yard.add(later)
+        assert checked(yard) == []
+        yard.finish(task(1))
+        assert checked(yard) == [later]
+
+
+def alone(number: int, kind: str = "a::one", group: str | None = None, **fields: int) -> Ready:
+    """A task that is to run alone."""
+    return task(number, kind, group, stage=Stage.ALONE, **fields)
+
+
+def test_a_task_that_is_to_run_alone_waits_for_all_and_all_wait_for_it() -> None:
+    before = [task(1, at=0), task(2, at=1)]
+    suspect = alone(3, at=2)
+    after = [task(4, "b::one", at=3), task(5, at=4)]
+    yard = mill(before)
+    assert checked(yard) == before
+    yard.add(suspect, *after)
+    assert checked(yard) == [], "it is its turn, and it waits"
+    yard.finish(before[0])
+    assert checked(yard) == []
+    yard.finish(before[1])
+    assert checked(yard) == [suspect]
+    assert checked(yard) == [], "nothing starts beside it"
+    yard.finish(suspect)
+    assert checked(yard) == after
+
+
+def test_a_suspect_holds_nobody_before_its_turn_has_come() -> None:
+    suspect = alone(2, at=5)
+    older = [task(number, at=0) for number in (3, 4, 5)]
+    yard = mill([task(1), suspect, *older], slots=2)
+    assert checked(yard) == [task(1), older[0]]
+    yard.finish(task(1))
+    assert checked(yard) == [older[1]], "what goes before it goes on"
+    yard.finish(*older[:2])
+    assert checked(yard) == [older[2]]
+    yard.finish(older[2])
+    assert checked(yard) == [suspect]
+
+
+def test_a_suspect_does_not_starve_behind_tasks_that_come_after_it() -> None:
+    suspect = alone(1, at=1)
+    yard = mill([task(2, at=0)], slots=2)
+    checked(yard)
+    yard.add(suspect)
+    for number in range(3, 50):
+        yard.add(task(number, at=number))
+        assert checked(yard) == []
+    yard.finish(task(2))
+    assert checked(yard) == [suspect]
+
+
+@pytest.mark.parametrize("gate", ["pause", "group pause", "domain", "group", "rate"])
+def test_a_suspect_that_another_gate_holds_holds_nobody(gate: str) -> None:
+    suspect = alone(1, "a::one", "red", priority=0)
+    rates = {"a::one": RateLimit(1)} if gate == "rate" else None
+    yard = mill([task(2, "a::one")], domains={"a": 1, "b": None}, rates=rates)
+    if gate == "group":
+        yard.set_cap(yard.limits.domains["a"], None)
+        yard.add(task(7, "b::two", "red"), task(8, "b::one", "red"))
+        yard.set_group("red", GroupPolicy(max_concurrency=1))
+    checked(yard)
+    match gate:
+        case "pause":
+            yard.pause(PauseScope.DOMAIN, "a")
+        case "group pause":
+            yard.pause(PauseScope.GROUP, "red")
+        case "rate":
+            yard.set_cap(yard.limits.domains["a"], None)
+        case _:
+            pass
+    yard.add(suspect, task(3, "b::one"))
+    assert checked(yard) == [task(3, "b::one")]
+    yard.resume(PauseScope.DOMAIN, "a")
+    yard.resume(PauseScope.GROUP, "red")
+    yard.wait(5)
+    while yard.running:
+        yard.finish(first_of(yard))
+        checked(yard)
+    assert suspect in yard.started
+
+
+def test_a_suspect_does_not_start_beside_what_started_in_the_same_decision() -> None:
+    yard = mill([task(1, at=0), alone(2, at=1), task(3, at=2)])
+    assert checked(yard) == [task(1)]
+
+
+def test_two_suspects_run_one_after_the_other() -> None:
+    yard = mill([alone(1), alone(2)])
+    assert checked(yard) == [alone(1)]
+    yard.finish(alone(1))
+    assert checked(yard) == [alone(2)]
+
+
 # --- properties ----------------------------------------------------------------------------------
 
 caps = st.none() | st.integers(1, 3)
@@ -391,11 +523,13 @@ def test_a_full_domain_never_blocks_another(
     assert checked(crowded) == checked(alone)
 
 
+stages = st.sampled_from((Stage.EXECUTE,) * 5 + (Stage.FINALIZE, Stage.UNDO, Stage.ALONE))
 few_kinds = st.tuples(
     st.sampled_from(("a::one", "a::two", "b::threaded")),
     st.sampled_from((None, "red")),
     st.sampled_from((64, 128)),
     st.integers(0, 5),
+    stages,
 )
 """Few enough for their lanes to get in each other's way."""
 
@@ -424,10 +558,10 @@ class Sequences(RuleBasedStateMachine):
         self.yard = Mill(limits)
 
     @rule(drawn=st.lists(few_kinds, min_size=3, max_size=12))
-    def submit(self, drawn: list[tuple[str, str | None, int, int]]) -> None:
-        for ready in numbered(drawn, self.number + 1):
-            self.yard.add(ready)
-        self.number += len(drawn)
+    def submit(self, drawn: list[tuple[str, str | None, int, int, Stage]]) -> None:
+        for kind, group, priority, at, stage in drawn:
+            self.number += 1
+            self.yard.add(task(self.number, kind, group, priority=priority, at=at, stage=stage))
 
     @rule()
     def start(self) -> None:

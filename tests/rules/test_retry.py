@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tenacity import wait_chain, wait_fixed, wait_random, wait_random_exponential
 
 from taskmill.model.errors import ConfigurationError, Permanent, RetryAfter
 from taskmill.model.limits import MAX_LENGTH
-from taskmill.model.policies import Backoff, Jitter, RetryPolicy
+from taskmill.model.policies import Backoff, Jitter, RetryPolicy, Wait
 from taskmill.rules.retry import is_retryable, retry_delay
 
 SECOND = timedelta(seconds=1)
@@ -137,6 +138,63 @@ def test_delays_never_shrink_from_one_retry_to_the_next(
     policy = RetryPolicy(backoff=backoff, base=base, max_delay=longest, multiplier=multiplier)
     first, second = (retry_delay(policy, attempt + more, jitter=0.0) for more in (0, 1))
     assert first <= second
+
+
+# --- wait strategies -----------------------------------------------------------------------------
+
+
+def test_a_wait_strategy_says_itself_how_long_it_waits() -> None:
+    policy = RetryPolicy(backoff=wait_fixed(3))
+    assert policy.max_delay == MAX_LENGTH, "it has bounds of its own"
+    assert retry_delay(policy, 1, jitter=0.5, waits=3 * SECOND) == 3 * SECOND
+    with pytest.raises(ValueError, match="says itself how long it waits"):
+        retry_delay(policy, 1, jitter=0.5)
+
+
+@pytest.mark.parametrize(
+    ("jitter", "expected"), [(Jitter.NONE, 4), (Jitter.FULL, 1), (Jitter.EQUAL, 2.5)]
+)
+def test_the_longest_delay_and_jitter_hold_for_a_strategy_too(
+    jitter: Jitter, expected: float
+) -> None:
+    policy = RetryPolicy(backoff=wait_fixed(9), max_delay=4 * SECOND, jitter=jitter)
+    assert retry_delay(policy, 1, jitter=0.25, waits=9 * SECOND) == expected * SECOND
+
+
+@given(lengths, lengths, st.sampled_from(Jitter), draws)
+@settings(deadline=None)
+def test_whatever_a_strategy_says_the_longest_delay_holds_after_jitter(
+    says: timedelta, longest: timedelta, jitter: Jitter, drawn: float
+) -> None:
+    policy = RetryPolicy(backoff=wait_fixed(1), max_delay=longest, jitter=jitter)
+    delay = retry_delay(policy, 1, jitter=drawn, waits=says)
+    assert timedelta(0) <= delay <= min(says, longest)
+    if jitter is Jitter.NONE:
+        assert delay == min(says, longest)
+
+
+def one_second(_: object) -> float:
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        wait_fixed(1),
+        wait_random_exponential(max=60),
+        wait_fixed(1) + wait_random(0, 2),
+        wait_chain(wait_fixed(1), wait_fixed(5)),
+        one_second,
+    ],
+)
+def test_whatever_is_called_with_what_was_tried_is_a_strategy(strategy: Wait) -> None:
+    assert RetryPolicy(backoff=strategy).backoff is strategy
+
+
+@pytest.mark.parametrize("wrong", ["linear", 5, None, wait_fixed])
+def test_what_is_no_strategy_is_refused_with_an_example(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^backoff must be one of .*wait_random_expon"):
+        RetryPolicy(backoff=wrong)
 
 
 # --- which errors --------------------------------------------------------------------------------

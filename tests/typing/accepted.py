@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import assert_type
 
@@ -92,6 +92,53 @@ async def look(task: Look, ctx: Context[Ingest]) -> str:
 def transcode(task: Transcode, ctx: Context[Process]) -> None: ...
 
 
+class Tally(Task[Ingest, int], name="tally"):
+    root: str
+
+
+async def tally(task: Tally, ctx: Context[Ingest]) -> list[str]:
+    """What goes to finalize need not be the result."""
+    await ctx.spawn_many([Scan(root=task.root)], priority=3)
+    return [task.root]
+
+
+async def tally_up(task: Tally, found: Sequence[str], ctx: Context[Ingest]) -> int:
+    return len(found)
+
+
+async def forget(task: Tally, ctx: Context[Ingest]) -> None: ...
+
+
+def tally_plainly(task: Tally, ctx: Context[Ingest]) -> dict[str, int]:
+    return {task.root: 1}
+
+
+def tally_up_plainly(task: Tally, found: dict[str, int], ctx: Context[Ingest]) -> int:
+    return sum(found.values())
+
+
+def forget_plainly(task: Tally, ctx: Context[Ingest]) -> None: ...
+
+
+async def number(task: Tally, ctx: Context[Ingest]) -> int:
+    return 1
+
+
+async def unfinished(task: Fetch, ctx: Context[Ingest]) -> list[int]:
+    return [1]
+
+
+async def finished(task: Fetch, numbers: list[int], ctx: Context[Ingest]) -> None: ...
+
+
+assert_type(Tally.handler(tally, finalize=tally_up), Handler[Ingest])
+assert_type(Tally.handler(tally, finalize=tally_up, on_cancel=forget), Handler[Ingest])
+assert_type(Tally.handler(number, on_cancel=forget), Handler[Ingest])
+assert_type(
+    Tally.handler(tally_plainly, finalize=tally_up_plainly, on_cancel=forget_plainly),
+    Handler[Ingest],
+)
+assert_type(Fetch.handler(unfinished, finalize=finished), Handler[Ingest])
 assert_type(fetch, Handler[Ingest])
 assert_type(scan, Handler[Ingest])
 

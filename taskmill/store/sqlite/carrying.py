@@ -171,8 +171,8 @@ def _find(db: sqlite3.Connection, step: Reading) -> Any:  # noqa: C901 - a case 
             return 0 if row is None else row[0]
         case FindActive(identity=identity, follow_up=follow_up):
             return _one(db, "find_follow_up" if follow_up else "find_standing", (identity,))
-        case FindHolder(id=task):
-            return _one(db, "holder", (task,))
+        case FindHolder(id=task, now_ms=now_ms):
+            return _one(db, "holder", {"id": task, "now_ms": now_ms})
         case FindWindow(identity=identity, now_ms=now_ms):
             return _one(db, "window", (identity, now_ms))
         case FindChildren(ids=ids):
