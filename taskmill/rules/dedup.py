@@ -13,6 +13,7 @@ from taskmill.model.effects import Fault, Move, Placed, Refused
 from taskmill.model.limits import MAX_TAGS
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
 from taskmill.rules.cascade import dependency_failed, put, spread
@@ -116,27 +117,31 @@ def inserted(new: NewTask, task: TaskId) -> Placed:
 
 
 def _settle_in(new: NewTask, task: TaskId, needs: Needs, outcome: SubmitOutcome) -> Rule[Placed]:
-    """Tie an inserted task to its parent and to what it depends on."""
+    """Tie an inserted task to its parent and to what it depends on, which may end it at once."""
+    placed = yield from _tied(new, task, needs, outcome)
+    if needs.failed is None:
+        return placed
+    moves: list[Move] = []
+    yield from _fail(task, needs.failed, moves, new.created_at_ms)
+    yield from spread(moves, new.created_at_ms)
+    return attrs.evolve(placed, moves=tuple(moves))
+
+
+def _tied(new: NewTask, task: TaskId, needs: Needs, outcome: SubmitOutcome) -> Rule[Placed]:
     if new.parent is not None:
         yield from ask(Mark((new.parent,)))
     yield from tie(task, needs)
     if outcome is SubmitOutcome.INSERTED and not needs.unmet:
         return inserted(new, task)
-    moves: list[Move] = []
-    if needs.failed is not None:
-        record = yield from ask(FindTask(task))
-        other = yield from ask(FindTask(needs.failed))
-        if record is not None and other is not None:
-            now_ms = new.created_at_ms
-            yield from put([dependency_failed(record, other, now_ms)], moves)
-            yield from spread(moves, now_ms)
-    return Placed(
-        id=task,
-        outcome=outcome,
-        tags=_merged(new),
-        expires_at_ms=new.expires_at_ms,
-        moves=tuple(moves),
-    )
+    return Placed(id=task, outcome=outcome, tags=_merged(new), expires_at_ms=new.expires_at_ms)
+
+
+def _fail(task: TaskId, failed: TaskId, moves: list[Move], now_ms: int) -> Rule[None]:
+    """End a new task, for one that it depends on has failed already."""
+    record = yield from ask(FindTask(task))
+    other = yield from ask(FindTask(failed))
+    if record is not None and other is not None:
+        yield from put([dependency_failed(record, other, now_ms)], moves)
 
 
 # --- somebody stands for the work already ---
@@ -145,7 +150,7 @@ def _settle_in(new: NewTask, task: TaskId, needs: Needs, outcome: SubmitOutcome)
 def _can_be_joined(standing: TaskRecord) -> bool:
     """Whether a task has yet to do the work that is asked for."""
     waits = standing.status in (TaskStatus.PENDING, TaskStatus.BLOCKED)
-    return waits and standing.ends_as is None and standing.memo is None
+    return waits and standing.stage.part is Stage.EXECUTE
 
 
 def _in_window(new: NewTask, needs: Needs, status: TaskStatus) -> Rule[Placed | Refused]:
@@ -157,7 +162,7 @@ def _in_window(new: NewTask, needs: Needs, status: TaskStatus) -> Rule[Placed | 
         return Placed(id=held.id, outcome=SubmitOutcome.REJECTED)
     if new.on_duplicate is OnDuplicate.KEEP:
         return Placed(id=held.id, outcome=SubmitOutcome.DUPLICATE)
-    yield from ask(EndWindow(held.id))
+    yield from ask(EndWindow(new.identity))
     task = yield from ask(Insert(new, status))
     if task is None:
         raise AssertionError("the store refused an identity that nothing holds")
@@ -235,14 +240,15 @@ def _supersede(standing: TaskRecord, new: NewTask, needs: Needs) -> Rule[Placed 
     stops = [stopped(record, TaskStatus.SUPERSEDED, "superseded", now_ms) for record in old]
     moves: list[Move] = []
     yield from put([stop for stop in stops if stop is not None], moves)
-    if moves and moves[-1].after.id == standing.id and moves[-1].after.status.is_terminal:
-        status = TaskStatus.BLOCKED if needs.unmet else TaskStatus.PENDING
-        task = yield from ask(Insert(new, status))
-        if task is None:
-            raise AssertionError("the store refused an identity that nothing holds")
-        placed = yield from _settle_in(new, task, needs, SubmitOutcome.INSERTED)
-    else:
-        placed = yield from _insert_follow_up(standing, new, needs, SubmitOutcome.REQUEUED)
+    yield from ask(EndWindow(new.identity))
+    is_over = bool(moves) and moves[-1].after.id == standing.id and not _is_active(moves[-1])
+    status = TaskStatus.BLOCKED if needs.unmet or not is_over else TaskStatus.PENDING
+    task = yield from ask(Insert(new, status, follow_up=not is_over))
+    if task is None:
+        raise AssertionError("the store refused the place of a task that has ended")
+    yield from ask(Mark((standing.id, task)))
+    outcome = SubmitOutcome.INSERTED if is_over else SubmitOutcome.REQUEUED
+    placed = yield from _tied(new, task, needs, outcome)
     replaced = [each.after.id for each in moves]
     moves = [
         Move(each.before, attrs.evolve(each.after, reason=f"superseded by task {placed.id}"))
@@ -250,16 +256,20 @@ def _supersede(standing: TaskRecord, new: NewTask, needs: Needs) -> Rule[Placed 
     ]
     yield from _put_again(moves)
     for each in replaced:
-        yield from ask(Redirect(each, placed.id))
-    if replaced:
-        yield from ask(Mark((placed.id,)))
+        yield from ask(Redirect(each, task))
+    if needs.failed is not None:  # only now, so that whoever waits for it is told
+        yield from _fail(task, needs.failed, moves, now_ms)
     yield from spread(moves, now_ms)
     return attrs.evolve(
         placed,
         outcome=SubmitOutcome.SUPERSEDED if replaced else placed.outcome,
         replaced=replaced[-1] if replaced else None,
-        moves=(*moves, *placed.moves),
+        moves=tuple(moves),
     )
+
+
+def _is_active(each: Move) -> bool:
+    return not each.after.status.is_terminal
 
 
 def _put_again(moves: list[Move]) -> Rule[None]:

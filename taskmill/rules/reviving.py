@@ -22,6 +22,7 @@ from taskmill.rules.steps import (
     Mark,
     Meet,
     PutTags,
+    Renew,
     Rule,
     Select,
     Untie,
@@ -67,7 +68,7 @@ def _revive(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused 
             f"{title(record)} is {record.status}; only a task that is dead, failed, cancelled or "
             "whose dependency failed can be retried"
         )
-    holder = yield from ask(FindHolder(record.id))
+    holder = yield from ask(FindHolder(record.id, now_ms))
     if holder is not None:
         return Refused(
             f"{title(record)} cannot be retried: {title(holder)}, which is {holder.status}, does "
@@ -85,7 +86,7 @@ def _revive(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused 
     yield from ask(Untie(record.id))
     alone = record.stage & Stage.ALONE
     finalizes = record.stage.part is Stage.FINALIZE and record.status is not TaskStatus.CANCELLED
-    lifetime = None if record.expires_at is None else record.expires_at - record.created_at
+    expires_ms = yield from ask(Renew(record.id, now_ms))
     now = from_ms(now_ms)
     again = move(
         record,
@@ -101,7 +102,8 @@ def _revive(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused 
         reason=None,
         ends_as=None,
         is_follow_up=False,
-        expires_at=None if lifetime is None else now + lifetime,
+        expires_at=from_ms(expires_ms),
+        has_undo=record.has_undo and record.ends_as is None,  # else it has run
     )
     yield from put([again], moves)
     return None

@@ -74,9 +74,13 @@ class FindActive(Step[TaskRecord | None]):
 
 @attrs.frozen
 class FindHolder(Step[TaskRecord | None]):
-    """The record of the active task with the identity of a task that has ended."""
+    """The record of the task that holds the identity of one that has ended.
+
+    It is active, or completed not long ago.
+    """
 
     id: TaskId
+    now_ms: int
 
 
 @attrs.frozen
@@ -103,7 +107,7 @@ class FindOpen(Step[frozenset[TaskId]]):
 
 @attrs.frozen
 class FindFailedChild(Step[TaskRecord | None]):
-    """A child of this life of a task, or a task it joined, that ended in failure."""
+    """The first child of this life of a task, or task it joined, that ended in failure."""
 
     id: TaskId
 
@@ -234,7 +238,7 @@ class Meet(Step):
 
 @attrs.frozen
 class Redirect(Step):
-    """Who waited for the old task waits for the new one."""
+    """Who waited for the old task, its parent too, waits for the new one."""
 
     old: TaskId
     new: TaskId
@@ -242,7 +246,7 @@ class Redirect(Step):
 
 @attrs.frozen
 class Untie(Step):
-    """Forget what a task has joined."""
+    """What a task has joined, and spawned so far, is looked at no longer."""
 
     id: TaskId
 
@@ -256,9 +260,17 @@ class Mark(Step):
 
 @attrs.frozen
 class EndWindow(Step):
-    """A completed task stands for its identity no longer."""
+    """No completed task stands for this identity any longer."""
+
+    identity: bytes
+
+
+@attrs.frozen
+class Renew(Step[int | None]):
+    """The time to live of a task begins again. Answer: when it expires, if that is known now."""
 
     id: TaskId
+    now_ms: int
 
 
 AnyStep: TypeAlias = (
@@ -291,6 +303,7 @@ AnyStep: TypeAlias = (
     | Untie
     | Mark
     | EndWindow
+    | Renew
 )
 
 E = TypeVar("E", default=None)

@@ -5,7 +5,7 @@ A new backend is one more entry in `BACKENDS`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,12 +23,13 @@ from taskmill.model.changes import (
     Settlement,
     Submit,
 )
-from taskmill.model.effects import Effect, Placed, Settled
+from taskmill.model.choices import OnDependencyFailure, OnDuplicate
+from taskmill.model.effects import Changed, Effect, Move, Placed, Refused, Settled, Swept
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.selection import Selection
-from taskmill.model.status import ACTIVE, TERMINAL
+from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.dedup import identity
 from taskmill.rules.settle import Raised, Result, Returned, settle
@@ -125,6 +126,15 @@ def new_task(
     parent: TaskId | None = None,
     inherits_tags: bool = False,
     requeue: bool = True,
+    on_duplicate: OnDuplicate = OnDuplicate.KEEP,
+    unique_for_ms: int | None = None,
+    expires_at_ms: int | None = None,
+    ttl_ms: int | None = None,
+    has_ttl: bool = False,
+    fail_fast: bool = True,
+    max_interruptions: int = 5,
+    depends_on: Sequence[TaskId] = (),
+    on_dependency_failure: OnDependencyFailure = OnDependencyFailure.CANCEL,
 ) -> NewTask:
     """A task whose identity is its ``kind`` and ``name``."""
     return NewTask(
@@ -146,6 +156,15 @@ def new_task(
         parent=parent,
         inherits_tags=inherits_tags,
         requeue=requeue,
+        on_duplicate=on_duplicate,
+        unique_for_ms=unique_for_ms,
+        expires_at_ms=expires_at_ms,
+        ttl_ms=ttl_ms,
+        has_ttl=has_ttl,
+        fail_fast=fail_fast,
+        max_interruptions=max_interruptions,
+        depends_on=tuple(depends_on),
+        on_dependency_failure=on_dependency_failure,
     )
 
 
@@ -177,9 +196,22 @@ async def submit_one(store: Store, task: NewTask) -> TaskId:
     return placed.id
 
 
-async def claim(store: Store, task: TaskId, *, now_ms: int = T0) -> TaskRecord:
+async def refusal(store: Store, *tasks: NewTask) -> Refused:
+    """Why ``tasks``, submitted in one change, were refused."""
+    return expect(await apply_one(store, Submit(tasks)), Refused)
+
+
+async def claim(
+    store: Store, task: TaskId, *, now_ms: int = T0, has_undo: bool = False
+) -> TaskRecord:
     """The record of a task that was claimed."""
-    return expect(await apply_one(store, Claim(task, now_ms)), TaskRecord)
+    return expect(await apply_one(store, Claim(task, now_ms, has_undo)), TaskRecord)
+
+
+async def start(store: Store, task: NewTask, *, has_undo: bool = False) -> TaskRecord:
+    """The record of a task that was submitted and claimed."""
+    now_ms = task.created_at_ms
+    return await claim(store, await submit_one(store, task), now_ms=now_ms, has_undo=has_undo)
 
 
 async def end(store: Store, record: TaskRecord, result: Result, *, now_ms: int = T0) -> Settled:
@@ -203,6 +235,34 @@ async def cancel(
     """What came of a cancel."""
     change = CancelTask(id=task, domain=domain, reason=reason, now_ms=now_ms)
     return await apply_one(store, change)
+
+
+async def stop(store: Store, task: TaskId, *, now_ms: int = T0) -> Changed:
+    """What a cancel of a task that is there did."""
+    return expect(await cancel(store, task, now_ms=now_ms), Changed)
+
+
+def told_to_stop(record: TaskRecord, *, reason: str = "cancelled while running") -> Changed:
+    """What the cancel of a running task does."""
+    after = attrs.evolve(record, ends_as=TaskStatus.CANCELLED, reason=reason)
+    return Changed(named=(record.id,), moves=(Move(record, after),))
+
+
+def released(effect: Settled | Changed) -> TaskRecord:
+    """The one task that the end of another one released."""
+    [record] = [move.after for move in effect.moves if move.before.status is TaskStatus.BLOCKED]
+    assert record.status is TaskStatus.PENDING
+    return record
+
+
+def moved(effect: Settled | Changed | Placed | Swept) -> dict[TaskId, TaskStatus]:
+    """Where each task that was changed is now."""
+    return {move.after.id: move.after.status for move in effect.moves}
+
+
+async def statuses(store: Store, *tasks: TaskId) -> list[TaskStatus]:
+    """Where each of these tasks is."""
+    return [(await record_of(store, task)).status for task in tasks]
 
 
 async def pause(

@@ -30,6 +30,7 @@ from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.rules.settle import Halted, Result, Returned, settle
 from taskmill.store.sqlite import batch, opening
+from taskmill.store.sqlite.carrying import find
 
 from .conformance import T0, UNKNOWN, new_task, raised
 
@@ -62,13 +63,20 @@ class Breaking(sqlite3.Connection):
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         """Run one statement, unless this is the one."""
+        return self._run(super().execute, *arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        """Run one statement for many values, unless this is the one."""
+        return self._run(super().executemany, *arguments)
+
+    def _run(self, run: Callable[..., sqlite3.Cursor], *arguments: Any) -> sqlite3.Cursor:
         if self.is_dead:
             raise Died
         self.countdown -= 1
         if self.countdown or self.fault is None:
-            return super().execute(*arguments)
+            return run(*arguments)
         if self.fault in (Fault.DIES_AFTER, Fault.FAILS_AFTER):
-            super().execute(*arguments).fetchall()
+            run(*arguments).fetchall()
         if self.fault in (Fault.FAILS_BEFORE, Fault.FAILS_AFTER):
             raise sqlite3.OperationalError("disk I/O error")
         self.is_dead = True
@@ -114,7 +122,7 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ended(db: sqlite3.Connection, task: TaskId, result: Result) -> Settlement:
     """The settlement of the run of ``task`` that is on record."""
-    record = batch.find(db, task)
+    record = find(db, task)
     assert isinstance(record, TaskRecord)
     return settle(record, result, now_ms=T0 + 5)
 
@@ -278,9 +286,10 @@ def copied(source: Path, target: Path) -> Path:
 
 
 def rows(db: sqlite3.Connection) -> Rows:
-    """All that is stored of tasks and pauses."""
+    """All that is stored of tasks, what they wait for, and pauses."""
     return [
         db.execute("SELECT * FROM taskmill_tasks ORDER BY id").fetchall(),
+        db.execute("SELECT * FROM taskmill_edges ORDER BY task, waits_for, tie").fetchall(),
         db.execute("SELECT * FROM taskmill_errors ORDER BY task, run").fetchall(),
         db.execute("SELECT * FROM taskmill_pauses ORDER BY scope, name, since_ms").fetchall(),
     ]

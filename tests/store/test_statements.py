@@ -20,6 +20,7 @@ from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 from taskmill.rules.settle import Returned, settle
 from taskmill.store.sqlite import batch, opening
+from taskmill.store.sqlite.carrying import find
 from taskmill.store.sqlite.connection import run_on
 from taskmill.store.sqlite.rows import selection_values
 from taskmill.store.sqlite.statements import SQL
@@ -32,13 +33,17 @@ SOURCES = sorted(Path(taskmill.store.sqlite.__file__).parent.glob("*.py"))
 # --- files and their use -------------------------------------------------------------------------
 
 
+FINDERS = ("_one", "_records", "_ids", "_states")
+"""The functions that take the name of a statement for their second argument."""
+
+
 def test_every_statement_is_used_and_every_one_used_exists() -> None:
     used: set[str] = set()
     for source in SOURCES:
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "SQL":
                 used |= texts(node.slice)
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("_one", "_if_changed"):
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in FINDERS:
                 used |= texts(node.args[1])
             elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "statement":
                 used |= texts(node.value)
@@ -213,7 +218,7 @@ def populate(db: sqlite3.Connection) -> None:
     for n in range(1, 201):
         task = TaskId(n)
         batch.apply(db, [Claim(task, T0), Submit((new_task(f"{n - 1}"),))])
-        record = batch.find(db, task)
+        record = find(db, task)
         assert record is not None
         result = raised(1, delay_ms=5) if n % 2 else Returned("1")
         if n % 4:

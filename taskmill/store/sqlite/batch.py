@@ -211,9 +211,7 @@ def _claim(db: sqlite3.Connection, claims: Sequence[Claim]) -> list[TaskRecord |
     with_undo = [claim.id for claim in claims if claim.has_undo and claim.id in claimed]
     if with_undo:
         db.execute(SQL["has_undo"], (_json(with_undo),))
-    first = [task for task, record in claimed.items() if record.run == 1]
-    if first:
-        db.execute(SQL["begin_ttl"], values | {"ids": _json(first)})
+        claimed |= {task: attrs.evolve(claimed[task], has_undo=True) for task in with_undo}
     return [claimed.pop(claim.id, None) for claim in claims]
 
 

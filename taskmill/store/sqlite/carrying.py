@@ -37,6 +37,7 @@ from taskmill.rules.steps import (
     PutTags,
     RecordError,
     Redirect,
+    Renew,
     Rule,
     Select,
     Settle,
@@ -108,13 +109,18 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
             db.executemany(SQL["meet"], pairs)
         case Redirect(old=old, new=new):
             db.execute(SQL["redirect"], {"old": old, "new": new})
+            db.execute(SQL["stand_in"], {"old": old, "new": new})
             db.execute(SQL["forget_edges"], (old,))
         case Untie(id=task):
             db.execute(SQL["untie"], (task,))
+            db.execute(SQL["disown"], (task,))
         case Mark(ids=ids):
             db.execute(SQL["mark"], (_json(ids),))
-        case EndWindow(id=task):
-            db.execute(SQL["end_window"], (task,))
+        case EndWindow(identity=identity):
+            db.execute(SQL["end_window"], (identity,))
+        case Renew(id=task, now_ms=now_ms):
+            [expires] = db.execute(SQL["renew"], {"id": task, "now_ms": now_ms}).fetchone()
+            return expires
         case _:
             return _find(db, step)
     return None
@@ -155,8 +161,8 @@ def _find(db: sqlite3.Connection, step: Reading) -> Any:  # noqa: C901 - a case 
             return 0 if row is None else row[0]
         case FindActive(identity=identity, follow_up=follow_up):
             return _one(db, "find_follow_up" if follow_up else "find_standing", (identity,))
-        case FindHolder(id=task):
-            return _one(db, "holder", (task,))
+        case FindHolder(id=task, now_ms=now_ms):
+            return _one(db, "holder", {"id": task, "now_ms": now_ms})
         case FindWindow(identity=identity, now_ms=now_ms):
             return _one(db, "window", (identity, now_ms))
         case FindChildren(ids=ids):

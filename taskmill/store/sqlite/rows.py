@@ -126,7 +126,8 @@ def insert_values(
         new.run_at_ms,
         new.parent,
         new.expires_at_ms,
-        new.ttl_ms,
+        _lifetime_ms(new),
+        int(new.ttl_ms is not None),
         int(new.fail_fast),
         None if policy is CANCEL else policy.value,
         new.max_interruptions,
@@ -140,6 +141,12 @@ def insert_values(
             or bool(new.depends_on)
         ),
     )
+
+
+def _lifetime_ms(new: NewTask) -> int | None:
+    if new.ttl_ms is not None or new.expires_at_ms is None:
+        return new.ttl_ms
+    return new.expires_at_ms - new.created_at_ms
 
 
 def tags_json(tags: Mapping[str, str]) -> str | None:
@@ -184,6 +191,7 @@ def put_values(record: TaskRecord) -> dict[str, object]:
         "is_follow_up": int(record.is_follow_up),
         "interruptions": record.interruptions,
         "io": None if record.io is None else _io_json(record.io),
+        "has_undo": int(record.has_undo),
     }
 
 
