@@ -1,7 +1,7 @@
 -- The tasks that cannot end before one of some others has.
 SELECT task FROM taskmill_edges WHERE waits_for IN (SELECT value FROM json_each(:ids)) AND is_met = 0
 UNION
-SELECT parent FROM taskmill_tasks
+SELECT parent FROM taskmill_tasks NOT INDEXED
 WHERE id IN (SELECT value FROM json_each(:ids)) AND parent IS NOT NULL
 UNION
 SELECT behind.id FROM taskmill_tasks AS behind
