@@ -8,4 +8,5 @@ SELECT behind.id FROM taskmill_tasks AS behind
 WHERE behind.is_follow_up = 1 AND behind.finished_at_ms IS NULL AND behind.identity IN (
     SELECT ahead.identity FROM taskmill_tasks AS ahead
     WHERE ahead.id IN (SELECT value FROM json_each(:ids)) AND ahead.is_follow_up = 0
+        AND ahead.finished_at_ms IS NULL
 )
