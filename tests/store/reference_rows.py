@@ -161,6 +161,31 @@ class Rows:
                 behind += [] if follow_up is None else [follow_up.id]
         return found
 
+    def waits_for(self, row: Row) -> set[TaskId]:
+        """The active tasks that have to end before a task can."""
+        found = {*self.unmet(row)} | {task for task, over in row.joined.items() if not over}
+        found |= {child.id for child in self.children(row.id)}
+        if row.record.is_follow_up:
+            standing = self.active(row.new.identity, is_follow_up=False)
+            assert standing is not None, f"task {row.id} follows nobody"
+            found.add(standing.id)
+        return {task for task in found if self.all[task].is_active}
+
+    def check_that_all_can_end(self) -> None:
+        """Nobody waits for nothing, or for itself through others."""
+        waiting = {row.id: self.waits_for(row) for row in self.all.values() if row.is_active}
+        for task, others in waiting.items():
+            record = self.all[task].record
+            if record.status in (BLOCKED, WAITING) and not others:
+                is_held = record.on_dependency_failure is OnDependencyFailure.HOLD
+                assert is_held, f"task {task} is forgotten"
+                assert self.unmet(self.all[task]), f"task {task} is forgotten"
+        while waiting:
+            free = [task for task, others in waiting.items() if not others & waiting.keys()]
+            assert free, f"these wait for each other: {waiting}"
+            for task in free:
+                del waiting[task]
+
     # --- moving ---
 
     def move(self, row: Row, **fields: Any) -> TaskRecord:
