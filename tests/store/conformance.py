@@ -17,14 +17,17 @@ from taskmill.model.changes import (
     CancelTask,
     Change,
     Claim,
+    Delete,
+    Expire,
     NewTask,
     Pause,
     Resume,
+    Revive,
     Settlement,
     Submit,
 )
 from taskmill.model.choices import OnDependencyFailure, OnDuplicate
-from taskmill.model.effects import Changed, Effect, Move, Placed, Refused, Settled, Swept
+from taskmill.model.effects import Changed, Deleted, Effect, Move, Placed, Refused, Settled, Swept
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
@@ -310,3 +313,48 @@ def unstorable(record: TaskRecord) -> Settlement:
     completed = settle(record, Returned("1"), now_ms=T0)
     failed = settle(record, raised(record.run, delay_ms=None), now_ms=T0)
     return attrs.evolve(completed, status=failed.status)
+
+
+async def run(store: Store, task: TaskId, result: Result, *, now_ms: int = T0) -> Settled:
+    """What one more run of a task did, which ended like this."""
+    return await end(store, await claim(store, task, now_ms=now_ms), result, now_ms=now_ms)
+
+
+async def fail(store: Store, task: TaskId, *, now_ms: int = T0) -> Settled:
+    """What one more run of a task did, which failed for good."""
+    record = await claim(store, task, now_ms=now_ms)
+    return await end(store, record, raised(record.run, delay_ms=None), now_ms=now_ms)
+
+
+async def revive(store: Store, task: TaskId, *, now_ms: int = T0) -> Effect | StoreError:
+    """What came of reviving a task."""
+    return await apply_one(store, Revive(id=task, domain=None, now_ms=now_ms))
+
+
+async def revived(store: Store, task: TaskId, *, now_ms: int = T0) -> TaskRecord:
+    """The record of a task that was revived."""
+    changed = expect(await revive(store, task, now_ms=now_ms), Changed)
+    assert changed.named == (task,)
+    return await record_of(store, task)
+
+
+async def settle_all(store: Store, tasks: Sequence[TaskId]) -> None:
+    """Run each of these tasks once, to its end; two batches for all of them."""
+    claimed = await store.apply([Claim(task, T0) for task in tasks])
+    records = [expect(record, TaskRecord) for record in claimed]
+    done = await store.apply([settle(record, Returned("1"), now_ms=T0) for record in records])
+    assert all(isinstance(effect, Settled) and effect.status is not None for effect in done)
+
+
+async def expire(store: Store, now_ms: int, *, limit: int = 1000) -> Swept:
+    """What did not start in time."""
+    return expect(await apply_one(store, Expire(now_ms=now_ms, limit=limit)), Swept)
+
+
+async def delete(
+    store: Store, *tasks: TaskId, keep: Sequence[TaskId] = (), now_ms: int = T0
+) -> int:
+    """How many of these tasks were deleted."""
+    meant = attrs.evolve(ANY, ids=frozenset(tasks))
+    change = Delete(selection=meant, keep=frozenset(keep), now_ms=now_ms)
+    return expect(await apply_one(store, change), Deleted).count
