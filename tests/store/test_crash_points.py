@@ -240,7 +240,7 @@ BATCHES: dict[str, Batch] = {
 }
 
 
-ONCE = {"supersede of what others depend on"}
+ONCE = {"supersede of what others depend on", "a dependency that fails at once"}
 """What does more when it is done twice."""
 
 
