@@ -20,7 +20,10 @@ from taskmill.model.status import TaskStatus
 
 @attrs.frozen
 class Move:
-    """One task that a change has changed, before and after; the engine and events follow it."""
+    """One task that a change has changed, before and after; the engine and events follow it.
+
+    The records may be without errors and dependencies, which are not read for it.
+    """
 
     before: TaskRecord
     after: TaskRecord

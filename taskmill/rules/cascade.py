@@ -26,6 +26,7 @@ from taskmill.rules.steps import (
     Put,
     Rule,
     Tie,
+    Untie,
     Waiter,
     ask,
 )
@@ -62,9 +63,9 @@ def _has_ended(each: Move) -> bool:
 
 def _gives_up(each: Move) -> bool:
     """Whether it is a task that will not complete, and what it spawned is not wanted any more."""
-    if each.after.ends_as is not None:
-        return each.before.ends_as is None
-    return _has_ended(each) and each.after.status is not TaskStatus.COMPLETED
+    if _has_ended(each):
+        return each.after.status is not TaskStatus.COMPLETED
+    return each.after.ends_as is not None and each.before.ends_as is None
 
 
 def _stop_children(batch: Sequence[Move], moves: list[Move], now_ms: int) -> Rule[None]:
@@ -143,13 +144,7 @@ def _release_followers(over: Iterable[TaskRecord], moves: list[Move], now_ms: in
 def _tell_parents(
     over: dict[TaskId, TaskRecord], waiters: Sequence[Waiter], moves: list[Move], now_ms: int
 ) -> Rule[None]:
-    children: dict[TaskId, list[TaskRecord]] = {}
-    for record in over.values():
-        if record.parent is not None:
-            children.setdefault(record.parent, []).append(record)
-    for waiter in waiters:
-        if waiter.tie is Tie.JOINS:
-            children.setdefault(waiter.record.id, []).append(over[waiter.waits_for])
+    children = _by_parent(over, waiters)
     if not children:
         return
     parents = yield from ask(FindTasks(tuple(sorted(children))))
@@ -157,8 +152,10 @@ def _tell_parents(
     failures: list[Move] = []
     waiting: list[TaskRecord] = []
     for parent in parents:
-        failed = next((c for c in children[parent.id] if _is_failure_of(c, parent)), None)
-        if failed is not None and parent.fail_fast:
+        failed: TaskRecord | None = None
+        if parent.fail_fast and any(is_failure(child) for child in children[parent.id]):
+            failed = yield from ask(FindFailedChild(parent.id))
+        if failed is not None:
             stop = stopped(parent, TaskStatus.FAILED, child_failed(failed), now_ms)
             failures += [] if stop is None else [stop]
         elif parent.status is TaskStatus.WAITING:
@@ -173,10 +170,18 @@ def _tell_parents(
             yield from put([woken], moves)
 
 
-def _is_failure_of(child: TaskRecord, parent: TaskRecord) -> bool:
-    """Whether the end of a child fails its parent; one from before a retry does not."""
-    is_of_this_life = child.parent != parent.id or child.created_at >= parent.ready_at
-    return is_of_this_life and is_failure(child)
+def _by_parent(
+    over: dict[TaskId, TaskRecord], waiters: Sequence[Waiter]
+) -> dict[TaskId, list[TaskRecord]]:
+    """What has ended, by the task that spawned it or joined it."""
+    children: dict[TaskId, list[TaskRecord]] = {}
+    for record in over.values():
+        if record.parent is not None:
+            children.setdefault(record.parent, []).append(record)
+    for waiter in waiters:
+        if waiter.tie is Tie.JOINS:
+            children.setdefault(waiter.record.id, []).append(over[waiter.waits_for])
+    return children
 
 
 def is_failure(child: TaskRecord) -> bool:
@@ -193,6 +198,7 @@ def child_failed(child: TaskRecord) -> str:
 def after_children(parent: TaskRecord, now_ms: int) -> Rule[Move]:
     """All children of a task whose handler has returned have ended: it finalizes, or ends."""
     if parent.stage.part is Stage.FINALIZE:
+        yield from ask(Untie(parent.id))  # its finalize may look at them, and decides
         return move(parent, status=TaskStatus.PENDING, ready_at=from_ms(now_ms))
     failed = yield from ask(FindFailedChild(parent.id))
     if failed is not None:
@@ -213,7 +219,6 @@ def completed(record: TaskRecord, now_ms: int) -> Move:
 
 def with_memo(record: TaskRecord, memo: str | None, *, finalizes: bool) -> TaskRecord:
     """A task whose handler has returned; the runs of its ``finalize`` are counted anew."""
-    alone = record.stage & Stage.ALONE
-    if finalizes:
-        return attrs.evolve(record, memo=memo, stage=Stage.FINALIZE | alone, attempt=0)
-    return attrs.evolve(record, memo=memo, stage=Stage.EXECUTE | alone)
+    stage = (Stage.FINALIZE if finalizes else Stage.EXECUTE) | (record.stage & Stage.ALONE)
+    attempt = 0 if finalizes else record.attempt
+    return attrs.evolve(record, memo=memo, stage=stage, attempt=attempt)

@@ -13,6 +13,7 @@ from taskmill.model.effects import Fault, Move, Placed, Refused
 from taskmill.model.limits import MAX_TAGS
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
 from taskmill.rules.cascade import dependency_failed, put, spread
@@ -158,7 +159,7 @@ def _settle_in(
 def _can_be_joined(standing: TaskRecord) -> bool:
     """Whether a task has yet to do the work that is asked for."""
     waits = standing.status in (TaskStatus.PENDING, TaskStatus.BLOCKED)
-    return waits and standing.ends_as is None and standing.memo is None
+    return waits and standing.stage.part is Stage.EXECUTE
 
 
 def _in_window(new: NewTask, needs: Needs, status: TaskStatus) -> Rule[Placed | Refused]:
@@ -175,9 +176,8 @@ def _in_window(new: NewTask, needs: Needs, status: TaskStatus) -> Rule[Placed | 
 
 
 def _take_over(new: NewTask, status: TaskStatus) -> Rule[TaskId]:
-    """Insert a task whose identity only completed tasks hold: one, and follow-ups of it."""
-    while (held := (yield from ask(FindWindow(new.identity, new.created_at_ms)))) is not None:
-        yield from ask(EndWindow(held.id))
+    """Insert a task whose identity nothing holds but what has completed not long ago."""
+    yield from ask(EndWindow(new.identity))
     task = yield from ask(Insert(new, status))
     if task is None:
         raise AssertionError("the store refused an identity that nothing holds")
@@ -258,6 +258,7 @@ def _supersede(standing: TaskRecord, new: NewTask, needs: Needs) -> Rule[Placed 
         task = yield from _take_over(new, TaskStatus.BLOCKED if needs.unmet else TaskStatus.PENDING)
     else:
         outcome = SubmitOutcome.REQUEUED
+        yield from ask(EndWindow(new.identity))
         task = yield from _insert_follow_up(standing, new)
     replaced: list[Move] = []
     reason = f"superseded by task {task}"

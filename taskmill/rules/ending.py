@@ -21,6 +21,7 @@ from taskmill.rules.steps import (
     FindOpen,
     FindTask,
     FindTasks,
+    Mark,
     RecordError,
     Rule,
     Select,
@@ -31,6 +32,9 @@ from taskmill.rules.steps import (
 CHUNK = 1000
 """How many tasks of one change are looked at together."""
 
+
+KEPT_ERRORS = 10
+"""How many errors of a task are kept, the last ones."""
 
 # --- the end of a run ---
 
@@ -46,9 +50,13 @@ def end_run(settlement: Settlement) -> Rule[Settled]:
         return Settled(status=None)
     if settlement.error is not None:
         yield from ask(RecordError(settlement))
+        errors = (*record.errors, settlement.error)[-KEPT_ERRORS:]
+        record = attrs.evolve(record, errors=errors)
     after = yield from _after_run(record, settlement)
     moves: list[Move] = []
     yield from put([Move(record, after)], moves)
+    if settlement.finalizes:
+        yield from ask(Mark((record.id,)))  # what it completes with is not what it has returned
     yield from spread(moves, settlement.now_ms)
     return Settled(status=after.status, after=after, moves=tuple(moves[1:]))
 
@@ -56,12 +64,8 @@ def end_run(settlement: Settlement) -> Rule[Settled]:
 def _after_run(record: TaskRecord, settlement: Settlement) -> Rule[TaskRecord]:
     now_ms = settlement.now_ms
     is_whole = settlement.attempt == record.attempt
-    record = attrs.evolve(
-        record,
-        attempt=settlement.attempt,
-        preemptions=record.preemptions + settlement.preempted,
-        io=record.io if settlement.io is None else settlement.io,
-    )
+    if settlement.io is not None:
+        record = attrs.evolve(record, io=settlement.io)
     if record.stage.is_alone and is_whole:  # it was not its fault
         record = attrs.evolve(record, stage=record.stage.part, interruptions=0)
     if record.ends_as is not None:
@@ -69,6 +73,8 @@ def _after_run(record: TaskRecord, settlement: Settlement) -> Rule[TaskRecord]:
             return owing(record, record.ends_as, record.reason, now_ms).after
         reason = record.reason or CANCELLED_RUNNING
         return ended(record, record.ends_as, reason, now_ms).after
+    preemptions = record.preemptions + settlement.preempted
+    record = attrs.evolve(record, attempt=settlement.attempt, preemptions=preemptions)
     if settlement.status is TaskStatus.COMPLETED:
         return (yield from _after_return(record, settlement))
     if settlement.status is TaskStatus.PENDING:
@@ -83,7 +89,8 @@ def _after_return(record: TaskRecord, settlement: Settlement) -> Rule[TaskRecord
     still_open = yield from ask(FindOpen((record.id,)))
     if still_open:
         return move(returned, status=TaskStatus.WAITING).after
-    if record.stage.part is Stage.FINALIZE:  # it has made of its children what it would
+    if record.stage.part is Stage.FINALIZE and not settlement.finalizes:
+        # it has made of its children what it would
         return completed(returned, now_ms).after
     return (yield from after_children(returned, now_ms)).after
 
@@ -106,17 +113,18 @@ def cancel(change: CancelTask) -> Rule[Changed | None]:
 
 def cancel_where(change: CancelWhere) -> Rule[Changed]:
     """End all active tasks that are meant; each sees what the ends before it have done."""
-    named: list[TaskId] = []
     moves: list[Move] = []
+    stopping: set[TaskId] = set()
     selected = yield from ask(Select(change.selection))
     for ids in chunks(selected):
         records = yield from ask(FindTasks(ids))
         active = [record for record in records if not record.status.is_terminal]
+        stopping |= {record.id for record in active if record.ends_as is not None}
         fresh: list[Move] = []
         yield from put(_cancelled(active, change.reason, change.now_ms), fresh)
         yield from spread(fresh, change.now_ms)
         moves += fresh
-    ended_or_told = {each.after.id for each in moves}
+    ended_or_told = stopping | {each.after.id for each in moves}
     named = [task for task in selected if task in ended_or_told]
     return Changed(named=tuple(named), moves=tuple(moves))
 

@@ -38,6 +38,9 @@ def stopped(record: TaskRecord, ends_as: TaskStatus, reason: str, now_ms: int) -
         return move(record, ends_as=ends_as, reason=reason)
     if record.has_undo:
         return owing(record, ends_as, reason, now_ms)
+    if record.status is TaskStatus.WAITING:  # its finalize has not begun: revived, it executes
+        record_as = attrs.evolve(record, stage=record.stage & Stage.ALONE, memo=None)
+        return Move(record, ended(record_as, ends_as, reason, now_ms).after)
     return ended(record, ends_as, reason, now_ms)
 
 

@@ -15,15 +15,14 @@ from taskmill.rules.dependencies import weigh
 from taskmill.rules.ending import chunks
 from taskmill.rules.moves import move, title
 from taskmill.rules.steps import (
-    FindFailedChild,
     FindHolder,
     FindNeeds,
-    FindOpen,
     FindTask,
     FindTasks,
     Mark,
     Meet,
     PutTags,
+    Renew,
     Rule,
     Select,
     Untie,
@@ -84,10 +83,10 @@ def _revive(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused 
         )
     if needs.met:
         yield from ask(Meet(tuple((record.id, other) for other in needs.met)))
-    finalizes = yield from _finalizes(record)
     yield from ask(Untie(record.id))
     alone = record.stage & Stage.ALONE
-    lifetime = None if record.expires_at is None else record.expires_at - record.created_at
+    finalizes = record.stage.part is Stage.FINALIZE and record.status is not TaskStatus.CANCELLED
+    expires_ms = yield from ask(Renew(record.id, now_ms))
     now = from_ms(now_ms)
     again = move(
         record,
@@ -103,19 +102,11 @@ def _revive(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused 
         reason=None,
         ends_as=None,
         is_follow_up=False,
-        expires_at=None if lifetime is None else now + lifetime,
+        expires_at=from_ms(expires_ms),
+        has_undo=record.has_undo and record.ends_as is None,  # else it has run
     )
     yield from put([again], moves)
     return None
-
-
-def _finalizes(record: TaskRecord) -> Rule[bool]:
-    """Whether only ``finalize`` is run again: it was its turn when the task failed."""
-    if record.stage.part is not Stage.FINALIZE or record.status is TaskStatus.CANCELLED:
-        return False
-    if (yield from ask(FindOpen((record.id,)))):
-        return False
-    return not record.fail_fast or (yield from ask(FindFailedChild(record.id))) is None
 
 
 def _run_anyway(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused | None]:

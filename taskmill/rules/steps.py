@@ -74,7 +74,10 @@ class FindActive(Step[TaskRecord | None]):
 
 @attrs.frozen
 class FindHolder(Step[TaskRecord | None]):
-    """The record of the task that stands for the identity of one that has ended."""
+    """The record of the task that holds the identity of one that has ended.
+
+    It is active, or completed not long ago.
+    """
 
     id: TaskId
     now_ms: int
@@ -104,7 +107,7 @@ class FindOpen(Step[frozenset[TaskId]]):
 
 @attrs.frozen
 class FindFailedChild(Step[TaskRecord | None]):
-    """A child of this life of a task, or a task it joined, that ended in failure."""
+    """The first child of this life of a task, or task it joined, that ended in failure."""
 
     id: TaskId
 
@@ -265,7 +268,7 @@ class Meet(Step):
 
 @attrs.frozen
 class Redirect(Step):
-    """Who waited for the old task waits for the new one."""
+    """Who waited for the old task, its parent too, waits for the new one."""
 
     old: TaskId
     new: TaskId
@@ -273,7 +276,7 @@ class Redirect(Step):
 
 @attrs.frozen
 class Untie(Step):
-    """Forget what a task has joined."""
+    """What a task has joined, and spawned so far, is looked at no longer."""
 
     id: TaskId
 
@@ -302,9 +305,17 @@ class TakeAnnounced(Step[tuple[Announce, ...]]):
 
 @attrs.frozen
 class EndWindow(Step):
-    """A completed task stands for its identity no longer."""
+    """No completed task stands for this identity any longer."""
+
+    identity: bytes
+
+
+@attrs.frozen
+class Renew(Step[int | None]):
+    """The time to live of a task begins again. Answer: when it expires, if that is known now."""
 
     id: TaskId
+    now_ms: int
 
 
 @attrs.frozen
@@ -360,6 +371,7 @@ AnyStep: TypeAlias = (
     | Announce
     | TakeAnnounced
     | EndWindow
+    | Renew
 )
 
 E = TypeVar("E", default=None)

@@ -5,7 +5,7 @@ A new backend is one more entry in `BACKENDS`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,18 +17,22 @@ from taskmill.model.changes import (
     CancelTask,
     Change,
     Claim,
+    Delete,
+    Expire,
     NewTask,
     Pause,
     Resume,
+    Revive,
     Settlement,
     Submit,
 )
-from taskmill.model.effects import Effect, Placed, Settled
+from taskmill.model.choices import OnDependencyFailure, OnDuplicate
+from taskmill.model.effects import Changed, Deleted, Effect, Move, Placed, Refused, Settled, Swept
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
 from taskmill.model.selection import Selection
-from taskmill.model.status import ACTIVE, TERMINAL
+from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.dedup import identity
 from taskmill.rules.settle import Raised, Result, Returned, settle
@@ -125,6 +129,15 @@ def new_task(
     parent: TaskId | None = None,
     inherits_tags: bool = False,
     requeue: bool = True,
+    on_duplicate: OnDuplicate = OnDuplicate.KEEP,
+    unique_for_ms: int | None = None,
+    expires_at_ms: int | None = None,
+    ttl_ms: int | None = None,
+    has_ttl: bool = False,
+    fail_fast: bool = True,
+    max_interruptions: int = 5,
+    depends_on: Sequence[TaskId] = (),
+    on_dependency_failure: OnDependencyFailure = OnDependencyFailure.CANCEL,
 ) -> NewTask:
     """A task whose identity is its ``kind`` and ``name``."""
     return NewTask(
@@ -146,6 +159,15 @@ def new_task(
         parent=parent,
         inherits_tags=inherits_tags,
         requeue=requeue,
+        on_duplicate=on_duplicate,
+        unique_for_ms=unique_for_ms,
+        expires_at_ms=expires_at_ms,
+        ttl_ms=ttl_ms,
+        has_ttl=has_ttl,
+        fail_fast=fail_fast,
+        max_interruptions=max_interruptions,
+        depends_on=tuple(depends_on),
+        on_dependency_failure=on_dependency_failure,
     )
 
 
@@ -177,9 +199,22 @@ async def submit_one(store: Store, task: NewTask) -> TaskId:
     return placed.id
 
 
-async def claim(store: Store, task: TaskId, *, now_ms: int = T0) -> TaskRecord:
+async def refusal(store: Store, *tasks: NewTask) -> Refused:
+    """Why ``tasks``, submitted in one change, were refused."""
+    return expect(await apply_one(store, Submit(tasks)), Refused)
+
+
+async def claim(
+    store: Store, task: TaskId, *, now_ms: int = T0, has_undo: bool = False
+) -> TaskRecord:
     """The record of a task that was claimed."""
-    return expect(await apply_one(store, Claim(task, now_ms)), TaskRecord)
+    return expect(await apply_one(store, Claim(task, now_ms, has_undo)), TaskRecord)
+
+
+async def start(store: Store, task: NewTask, *, has_undo: bool = False) -> TaskRecord:
+    """The record of a task that was submitted and claimed."""
+    now_ms = task.created_at_ms
+    return await claim(store, await submit_one(store, task), now_ms=now_ms, has_undo=has_undo)
 
 
 async def end(store: Store, record: TaskRecord, result: Result, *, now_ms: int = T0) -> Settled:
@@ -203,6 +238,34 @@ async def cancel(
     """What came of a cancel."""
     change = CancelTask(id=task, domain=domain, reason=reason, now_ms=now_ms)
     return await apply_one(store, change)
+
+
+async def stop(store: Store, task: TaskId, *, now_ms: int = T0) -> Changed:
+    """What a cancel of a task that is there did."""
+    return expect(await cancel(store, task, now_ms=now_ms), Changed)
+
+
+def told_to_stop(record: TaskRecord, *, reason: str = "cancelled while running") -> Changed:
+    """What the cancel of a running task does."""
+    after = attrs.evolve(record, ends_as=TaskStatus.CANCELLED, reason=reason)
+    return Changed(named=(record.id,), moves=(Move(record, after),))
+
+
+def released(effect: Settled | Changed) -> TaskRecord:
+    """The one task that the end of another one released."""
+    [record] = [move.after for move in effect.moves if move.before.status is TaskStatus.BLOCKED]
+    assert record.status is TaskStatus.PENDING
+    return record
+
+
+def moved(effect: Settled | Changed | Placed | Swept) -> dict[TaskId, TaskStatus]:
+    """Where each task that was changed is now."""
+    return {move.after.id: move.after.status for move in effect.moves}
+
+
+async def statuses(store: Store, *tasks: TaskId) -> list[TaskStatus]:
+    """Where each of these tasks is."""
+    return [(await record_of(store, task)).status for task in tasks]
 
 
 async def pause(
@@ -250,3 +313,48 @@ def unstorable(record: TaskRecord) -> Settlement:
     completed = settle(record, Returned("1"), now_ms=T0)
     failed = settle(record, raised(record.run, delay_ms=None), now_ms=T0)
     return attrs.evolve(completed, status=failed.status)
+
+
+async def run(store: Store, task: TaskId, result: Result, *, now_ms: int = T0) -> Settled:
+    """What one more run of a task did, which ended like this."""
+    return await end(store, await claim(store, task, now_ms=now_ms), result, now_ms=now_ms)
+
+
+async def fail(store: Store, task: TaskId, *, now_ms: int = T0) -> Settled:
+    """What one more run of a task did, which failed for good."""
+    record = await claim(store, task, now_ms=now_ms)
+    return await end(store, record, raised(record.run, delay_ms=None), now_ms=now_ms)
+
+
+async def revive(store: Store, task: TaskId, *, now_ms: int = T0) -> Effect | StoreError:
+    """What came of reviving a task."""
+    return await apply_one(store, Revive(id=task, domain=None, now_ms=now_ms))
+
+
+async def revived(store: Store, task: TaskId, *, now_ms: int = T0) -> TaskRecord:
+    """The record of a task that was revived."""
+    changed = expect(await revive(store, task, now_ms=now_ms), Changed)
+    assert changed.named == (task,)
+    return await record_of(store, task)
+
+
+async def settle_all(store: Store, tasks: Sequence[TaskId]) -> None:
+    """Run each of these tasks once, to its end; two batches for all of them."""
+    claimed = await store.apply([Claim(task, T0) for task in tasks])
+    records = [expect(record, TaskRecord) for record in claimed]
+    done = await store.apply([settle(record, Returned("1"), now_ms=T0) for record in records])
+    assert all(isinstance(effect, Settled) and effect.status is not None for effect in done)
+
+
+async def expire(store: Store, now_ms: int, *, limit: int = 1000) -> Swept:
+    """What did not start in time."""
+    return expect(await apply_one(store, Expire(now_ms=now_ms, limit=limit)), Swept)
+
+
+async def delete(
+    store: Store, *tasks: TaskId, keep: Sequence[TaskId] = (), now_ms: int = T0
+) -> int:
+    """How many of these tasks were deleted."""
+    meant = attrs.evolve(ANY, ids=frozenset(tasks))
+    change = Delete(selection=meant, keep=frozenset(keep), now_ms=now_ms)
+    return expect(await apply_one(store, change), Deleted).count

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from taskmill.model.changes import CancelTask, Claim, Ended, Promote, Ready, Refill, Submit
-from taskmill.model.effects import Placed, Refilled, Refused, Settled
+from taskmill.model.changes import CancelTask, Claim, Promote, Ready, Refill, Submit
+from taskmill.model.effects import Changed, Move, Placed, Refilled, Refused, Settled
 from taskmill.model.errors import InvalidState, StoreError
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
+from taskmill.rules.moves import ready_place
 from taskmill.rules.settle import Returned, settle
 from taskmill.store.base import Store
 
@@ -28,6 +29,7 @@ from .conformance import (
     claim,
     complete,
     expect,
+    moved,
     new_task,
     record_of,
     submit,
@@ -55,7 +57,7 @@ async def test_a_submitted_task_is_read_back_as_it_was_given(store: Store) -> No
         due_at_ms=T0 + MINUTE,
     )
     [placed] = await submit(store, new)
-    assert placed == Placed(id=placed.id, outcome=SubmitOutcome.INSERTED)
+    assert placed == Placed(id=placed.id, outcome=SubmitOutcome.INSERTED, is_due=True)
     assert await store.get(placed.id) == TaskRecord(
         id=placed.id,
         type="work::job",
@@ -140,6 +142,7 @@ async def test_only_a_running_task_can_have_new_children(store: Store) -> None:
     assert placed.tags == {"a": "1", "b": "3"}
     record = await record_of(store, placed.id)
     assert (record.parent, record.tags) == (parent, {"a": "1", "b": "3"})
+    await complete(store, await claim(store, placed.id))
     await complete(store, running)
     late = new_task("late", parent=parent)
     assert expect(await apply_one(store, Submit((late,))), Refused).reason.startswith(
@@ -200,22 +203,23 @@ async def test_a_duplicate_of_no_better_priority_changes_nothing(
 
 async def test_a_better_priority_moves_the_waiting_task(store: Store) -> None:
     first = await submit_one(store, new_task("a", group="g", priority=100))
+    before = await record_of(store, first)
     [again] = await submit(store, new_task("a", payload="other", priority=5))
-    left = Ready("work::job", "g", 100, T0, first)
-    assert again == Placed(
-        id=first,
-        outcome=SubmitOutcome.UPGRADED,
-        left=left,
-        ready=left._replace(priority=5),
-    )
     record = await record_of(store, first)
+    assert again == Placed(id=first, outcome=SubmitOutcome.UPGRADED, moves=(Move(before, record),))
+    assert [ready_place(each) for each in (before, record)] == [
+        Ready("work::job", "g", priority, T0, first) for priority in (100, 5)
+    ]
     assert (record.priority, record.payload) == (5, '{"name":"a"}')
 
 
 async def test_a_better_priority_for_a_task_not_due_has_no_place_to_leave(store: Store) -> None:
     first = await submit_one(store, new_task("a", due_at_ms=T0 + 1))
     [again] = await submit(store, new_task("a", priority=5))
-    assert again == Placed(id=first, outcome=SubmitOutcome.UPGRADED)
+    assert again.outcome is SubmitOutcome.UPGRADED
+    [move] = again.moves
+    assert ready_place(move.before) is ready_place(move.after) is None
+    assert move.after == await store.get(first)
 
 
 async def test_a_running_task_gets_one_follow_up_that_later_submits_join(store: Store) -> None:
@@ -232,7 +236,8 @@ async def test_a_running_task_gets_one_follow_up_that_later_submits_join(store: 
     follow_up = requeued[0].id
     assert requeued == (Placed(id=follow_up, outcome=SubmitOutcome.REQUEUED),)
     assert joined == (Placed(id=follow_up, outcome=SubmitOutcome.DUPLICATE),)
-    assert better == (Placed(id=follow_up, outcome=SubmitOutcome.UPGRADED),)
+    assert expect(better, tuple)[0].outcome is SubmitOutcome.UPGRADED
+    assert moved(expect(better, tuple)[0]) == {follow_up: TaskStatus.BLOCKED}
     record = await record_of(store, follow_up)
     assert (record.status, record.payload, record.priority) == (TaskStatus.BLOCKED, "2", 10)
     assert (await record_of(store, first)).status is TaskStatus.RUNNING
@@ -299,7 +304,7 @@ async def test_what_the_database_refuses_leaves_the_rest_of_its_batch_applied(
     assert isinstance(placed, tuple)
     assert [(await record_of(store, p.id)).status for p in placed] == [TaskStatus.PENDING] * 2
     assert settled == Settled(status=TaskStatus.COMPLETED)
-    assert expect(cancelled, Ended).record.id == waiting
+    assert moved(expect(cancelled, Changed)) == {waiting: TaskStatus.CANCELLED}
     assert await store.get(bad.id) == bad
     assert (await record_of(store, good.id)).result == "1"
 

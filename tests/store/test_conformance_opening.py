@@ -27,6 +27,7 @@ from .conformance import (
     new_task,
     raised,
     record_of,
+    released,
     submit,
     submit_one,
 )
@@ -97,8 +98,8 @@ async def test_a_run_that_was_to_stop_is_cancelled_and_its_follow_up_released(
     ended = await record_of(store, running.id)
     assert (ended.status, ended.finished_at) == (TaskStatus.CANCELLED, LATER)
     assert (ended.run, ended.attempt) == (1, 1)
-    released = await record_of(store, follow_up)
-    assert (released.status, released.ready_at) == (TaskStatus.PENDING, LATER)
+    free = await record_of(store, follow_up)
+    assert (free.status, free.ready_at) == (TaskStatus.PENDING, LATER)
     assert (await claim(store, follow_up)).run == 1
     await store.close()
 
@@ -111,8 +112,7 @@ async def test_a_follow_up_of_an_interrupted_run_goes_on_waiting(place: Place) -
     async with place.opened(now=LATER) as store:
         assert (await record_of(store, follow_up)).status is TaskStatus.BLOCKED
         settled = await complete(store, await claim(store, first))
-        assert settled.unblocked is not None
-        assert settled.unblocked.id == follow_up
+        assert released(settled).id == follow_up
 
 
 async def test_the_opening_counts_the_ready_tasks_of_each_level(place: Place) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
-from taskmill.model.changes import StopCause, Stopping
+from taskmill.model.changes import StopCause
 from taskmill.model.effects import LevelCount, Settled
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
@@ -24,6 +25,7 @@ from .conformance import (
     raised,
     record_of,
     submit_one,
+    told_to_stop,
 )
 
 pytestmark = pytest.mark.anyio
@@ -97,16 +99,20 @@ async def test_a_preemption_of_an_older_run_or_of_one_settled_changes_nothing(
 
 async def test_a_stop_on_record_makes_a_preemption_a_cancel(store: Store) -> None:
     running = await claim(store, await submit_one(store, new_task("a")))
-    assert await cancel(store, running.id) == Stopping(running.id)
-    assert await end(store, running, PREEMPTED) == Settled(status=TaskStatus.CANCELLED)
+    assert await cancel(store, running.id) == told_to_stop(running)
+    settled = await end(store, running, PREEMPTED)
     record = await record_of(store, running.id)
+    assert settled == Settled(status=TaskStatus.CANCELLED, after=record)
     assert (record.attempt, record.preemptions) == (1, 0)
 
 
 async def test_a_follow_up_waits_through_a_preemption(store: Store) -> None:
     running = await claim(store, await submit_one(store, new_task("a")))
     follow_up = await submit_one(store, new_task("a"))
-    assert await end(store, running, PREEMPTED) == BACK
+    settled = await end(store, running, PREEMPTED)
+    record = await record_of(store, running.id)
+    assert settled == attrs.evolve(BACK, after=record)
+    assert record.preemptions == 1
     assert (await record_of(store, follow_up)).status is TaskStatus.BLOCKED
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from taskmill.model.changes import Claim, Submit
 from taskmill.model.record import TaskId
+from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 from taskmill.rules.settle import Returned, settle
-from taskmill.store.base import Selection, Store
+from taskmill.store.base import Store
 
 from .conformance import (
     ANY,

@@ -9,21 +9,19 @@ import pytest
 from taskmill.model.changes import (
     CancelTask,
     Claim,
-    Ended,
     Promote,
     Ready,
     Settlement,
     StopCause,
-    Stopping,
     Submit,
-    Unchanged,
 )
-from taskmill.model.effects import Promoted, Settled
+from taskmill.model.effects import Changed, Move, Promoted, Settled
 from taskmill.model.errors import StoreError
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
+from taskmill.rules.moves import ready_place
 from taskmill.rules.settle import Halted, Raised, Result, Returned, settle
 from taskmill.store.base import Store
 
@@ -39,11 +37,15 @@ from .conformance import (
     end,
     expect,
     failure,
+    moved,
     new_task,
     raised,
     record_of,
+    released,
+    stop,
     submit,
     submit_one,
+    told_to_stop,
 )
 
 pytestmark = pytest.mark.anyio
@@ -156,7 +158,7 @@ async def test_a_second_settlement_of_a_run_changes_nothing(store: Store, ending
         ]
     )
     assert expect(once, Settled).status is TaskStatus.COMPLETED
-    assert expect(once, Settled).unblocked is not None
+    assert released(expect(once, Settled)).payload == '{"name":"a"}'
     assert twice == Settled(status=None)
     record = await record_of(store, running.id)
     assert (record.result, record.finished_at, record.errors) == ("first", NOW, ())
@@ -179,11 +181,10 @@ async def test_a_settlement_of_a_task_that_is_not_there_changes_nothing(store: S
 async def test_a_stop_on_record_makes_any_end_a_cancel(store: Store, ending: str) -> None:
     others: dict[str, Result] = {"retry": raised(1), "shutdown": Halted(StopCause.SHUTDOWN)}
     running = await claim(store, await submit_one(store, new_task("a")))
-    assert await cancel(store, running.id) == Stopping(running.id)
-    assert await end(store, running, {**ENDINGS, **others}[ending], now_ms=T0 + 3) == Settled(
-        status=TaskStatus.CANCELLED
-    )
+    assert await cancel(store, running.id) == told_to_stop(running)
+    settled = await end(store, running, {**ENDINGS, **others}[ending], now_ms=T0 + 3)
     record = await record_of(store, running.id)
+    assert settled == Settled(status=TaskStatus.CANCELLED, after=record)
     assert (record.status, record.result) == (TaskStatus.CANCELLED, None)
     assert record.reason == "cancelled while running"
     assert record.finished_at == from_ms(T0 + 3)
@@ -193,7 +194,8 @@ async def test_a_settlement_before_the_stop_in_one_batch_stands(store: Store) ->
     running = await claim(store, await submit_one(store, new_task("a")))
     settlement = settle(running, Returned("1"), now_ms=T0)
     assert await apply_one(store, settlement) == Settled(status=TaskStatus.COMPLETED)
-    assert await cancel(store, running.id) == Unchanged(TaskStatus.COMPLETED)
+    assert await cancel(store, running.id) == Changed(named=())
+    assert (await record_of(store, running.id)).result == "1"
 
 
 async def test_the_newest_ten_errors_are_kept_oldest_first(store: Store) -> None:
@@ -218,8 +220,7 @@ async def test_a_follow_up_is_ready_when_the_run_before_it_ends(store: Store, en
     running = await claim(store, await submit_one(store, new_task("a")))
     follow_up = await submit_one(store, new_task("a", payload="2", priority=9, group="g"))
     settled = await end(store, running, ENDINGS[ending], now_ms=T0 + 50)
-    unblocked = settled.unblocked
-    assert unblocked is not None
+    unblocked = released(settled)
     assert unblocked == await store.get(follow_up)
     assert (unblocked.status, unblocked.payload) == (TaskStatus.PENDING, "2")
     assert (unblocked.priority, unblocked.group) == (9, "g")
@@ -231,11 +232,11 @@ async def test_a_follow_up_waits_through_the_retries_of_the_task_before_it(store
     first = await submit_one(store, new_task("a"))
     running = await claim(store, first)
     follow_up = await submit_one(store, new_task("a"))
-    assert await end(store, running, raised(1)) == Settled(status=TaskStatus.PENDING)
+    settled = await end(store, running, raised(1))
+    assert settled == Settled(status=TaskStatus.PENDING, after=await store.get(first))
     assert (await record_of(store, follow_up)).status is TaskStatus.BLOCKED
     settled = await complete(store, await claim(store, first))
-    assert settled.unblocked is not None
-    assert settled.unblocked.id == follow_up
+    assert released(settled).id == follow_up
 
 
 async def test_a_follow_up_with_a_start_time_waits_for_it(store: Store) -> None:
@@ -244,8 +245,8 @@ async def test_a_follow_up_with_a_start_time_waits_for_it(store: Store) -> None:
     follow_up = await submit_one(store, new_task("a", due_at_ms=due))
     assert (await record_of(store, follow_up)).due_at is None
     settled = await complete(store, running)
-    assert settled.unblocked is not None
-    assert settled.unblocked.due_at == settled.unblocked.ready_at == from_ms(due)
+    free = released(settled)
+    assert free.due_at == free.ready_at == from_ms(due)
     assert await apply_one(store, Claim(follow_up, T0)) is None
     assert expect(await apply_one(store, Promote(now_ms=due, limit=9)), Promoted).ready
 
@@ -254,8 +255,8 @@ async def test_a_follow_up_whose_start_time_has_passed_is_ready_at_once(store: S
     running = await claim(store, await submit_one(store, new_task("a")))
     await submit(store, new_task("a", due_at_ms=T0 + 10))
     settled = await end(store, running, Returned(None), now_ms=T0 + 20)
-    assert settled.unblocked is not None
-    assert (settled.unblocked.due_at, settled.unblocked.ready_at) == (None, from_ms(T0 + 20))
+    free = released(settled)
+    assert (free.due_at, free.ready_at) == (None, from_ms(T0 + 20))
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -265,8 +266,7 @@ async def test_a_stopped_task_releases_its_follow_up(store: Store, ending: str) 
     await cancel(store, running.id)
     assert (await record_of(store, follow_up)).status is TaskStatus.BLOCKED
     settled = await end(store, running, ENDINGS[ending])
-    assert settled.unblocked is not None
-    assert settled.unblocked.id == follow_up
+    assert released(settled).id == follow_up
 
 
 async def test_cancelling_the_waiting_task_before_it_releases_a_follow_up(store: Store) -> None:
@@ -274,24 +274,23 @@ async def test_cancelling_the_waiting_task_before_it_releases_a_follow_up(store:
     running = await claim(store, first)
     follow_up = await submit_one(store, new_task("a"))
     await end(store, running, raised(1, delay_ms=MINUTE))
-    ended = expect(await cancel(store, first, now_ms=T0 + 5), Ended)
-    assert (ended.left, ended.was_due_at_ms) == (None, T0 + MINUTE)
-    assert ended.unblocked is not None
-    assert ended.unblocked == await store.get(follow_up)
-    assert ended.unblocked.status is TaskStatus.PENDING
+    before = await record_of(store, first)
+    changed = await stop(store, first, now_ms=T0 + 5)
+    assert changed.moves[0] == Move(before, await record_of(store, first))
+    assert (ready_place(before), before.due_at) == (None, from_ms(T0 + MINUTE))
+    assert released(changed) == await store.get(follow_up)
 
 
 async def test_a_cancelled_follow_up_leaves_the_run_and_room_for_another(store: Store) -> None:
     running = await claim(store, await submit_one(store, new_task("a")))
     follow_up = await submit_one(store, new_task("a"))
-    ended = expect(await cancel(store, follow_up, reason="not needed"), Ended)
-    assert (ended.left, ended.unblocked) == (None, None)
+    changed = expect(await cancel(store, follow_up, reason="not needed"), Changed)
+    assert moved(changed) == {follow_up: TaskStatus.CANCELLED}
     assert (await record_of(store, running.id)).status is TaskStatus.RUNNING
     [again] = await submit(store, new_task("a"))
     assert again.outcome is SubmitOutcome.REQUEUED
     settled = await complete(store, running)
-    assert settled.unblocked is not None
-    assert settled.unblocked.id == again.id
+    assert released(settled).id == again.id
     assert (await record_of(store, follow_up)).status is TaskStatus.CANCELLED
 
 
@@ -310,8 +309,7 @@ async def test_the_end_of_one_work_releases_nothing_of_another(store: Store) -> 
     running = [await claim(store, await submit_one(store, new_task(name))) for name in "ab"]
     follow_ups = [await submit_one(store, new_task(name)) for name in "ab"]
     settled = await complete(store, running[1])
-    assert settled.unblocked is not None
-    assert settled.unblocked.id == follow_ups[1]
+    assert released(settled).id == follow_ups[1]
     assert (await record_of(store, follow_ups[0])).status is TaskStatus.BLOCKED
 
 
@@ -322,32 +320,32 @@ async def test_a_waiting_task_ends_at_once(store: Store) -> None:
     task = await submit_one(store, new_task("a", group="g"))
     before = await record_of(store, task)
     ended = await cancel(store, task, domain="work", reason="changed my mind", now_ms=T0 + 4)
-    assert ended == Ended(
-        record=before,
-        reason="changed my mind",
-        left=Ready("work::job", "g", 100, T0, task),
-        was_due_at_ms=None,
-        unblocked=None,
-    )
     record = await record_of(store, task)
+    assert ended == Changed(named=(task,), moves=(Move(before, record),))
+    assert ready_place(before) == Ready("work::job", "g", 100, T0, task)
+    assert ready_place(record) is None
     assert (record.status, record.reason) == (TaskStatus.CANCELLED, "changed my mind")
     assert record.finished_at == from_ms(T0 + 4)
 
 
 async def test_a_task_that_is_not_due_ends_and_is_due_no_more(store: Store) -> None:
     task = await submit_one(store, new_task("a", due_at_ms=T0 + 1))
-    ended = expect(await cancel(store, task), Ended)
-    assert (ended.left, ended.was_due_at_ms, ended.reason) == (None, T0 + 1, "cancelled")
-    assert (await record_of(store, task)).due_at is None
+    before = await record_of(store, task)
+    [move] = (await stop(store, task)).moves
+    assert move == Move(before, await record_of(store, task))
+    assert (ready_place(before), before.due_at) == (None, from_ms(T0 + 1))
+    assert (move.after.due_at, move.after.reason) == (None, "cancelled")
     promoted = await apply_one(store, Promote(now_ms=T0 + MINUTE, limit=9))
     assert promoted == Promoted(ready=(), retries={}, next_due_ms=None)
 
 
 async def test_a_running_task_is_to_stop_and_runs_until_it_has(store: Store) -> None:
     running = await claim(store, await submit_one(store, new_task("a")))
-    assert await cancel(store, running.id) == Stopping(running.id)
-    assert await cancel(store, running.id) == Stopping(running.id)
-    assert (await record_of(store, running.id)).status is TaskStatus.RUNNING
+    assert await cancel(store, running.id) == told_to_stop(running)
+    assert await cancel(store, running.id, reason="again") == Changed(named=(running.id,))
+    record = await record_of(store, running.id)
+    assert (record.status, record.ends_as) == (TaskStatus.RUNNING, TaskStatus.CANCELLED)
+    assert record.reason == "cancelled while running"
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -355,7 +353,7 @@ async def test_a_task_that_has_ended_is_left_alone(store: Store, ending: str) ->
     running = await claim(store, await submit_one(store, new_task("a")))
     await end(store, running, ENDINGS[ending])
     before = await store.get(running.id)
-    assert await cancel(store, running.id) == Unchanged(TaskStatus(ending))
+    assert await cancel(store, running.id) == Changed(named=())
     assert await store.get(running.id) == before
 
 
@@ -369,9 +367,9 @@ async def test_an_unknown_task_and_one_of_another_domain_are_not_cancelled(store
 
 async def test_a_claim_and_a_cancel_in_one_batch_leave_a_run_that_is_to_stop(store: Store) -> None:
     task = await submit_one(store, new_task("a"))
-    stop = CancelTask(id=task, domain=None, reason=None, now_ms=T0)
-    claimed, stopping = await store.apply([Claim(task, T0), stop])
-    assert stopping == Stopping(task)
+    change = CancelTask(id=task, domain=None, reason=None, now_ms=T0)
+    claimed, stopping = await store.apply([Claim(task, T0), change])
+    assert stopping == told_to_stop(expect(claimed, TaskRecord))
     settled = await complete(store, expect(claimed, TaskRecord))
     assert settled.status is TaskStatus.CANCELLED
 

@@ -50,8 +50,8 @@ def test_a_migration_that_fails_changes_nothing(
 def test_every_table_is_strict(db: sqlite3.Connection) -> None:
     tables = db.execute("PRAGMA table_list").fetchall()
     ours = {row[1]: row[5] for row in tables if row[1].startswith("taskmill_")}
-    names = ("meta", "tasks", "tags", "errors", "pauses")
-    assert ours == {f"taskmill_{name}": 1 for name in names}
+    names = [f"taskmill_{each}" for each in ("meta", "tasks", "edges", "errors", "pauses")]
+    assert ours == dict.fromkeys(names, 1)
 
 
 # --- what the database refuses -------------------------------------------------------------------
@@ -94,6 +94,17 @@ def test_every_stored_status_has_a_row_that_makes_sense(
     insert(db, sensible(status))
 
 
+FOLLOWING = {
+    TaskStatus.BLOCKED,
+    TaskStatus.CANCELLED,
+    TaskStatus.SUPERSEDED,
+    TaskStatus.EXPIRED,
+    TaskStatus.DEPENDENCY_FAILED,
+}
+"""Where a follow-up can be without having been released."""
+
+STOPPED = {TaskStatus.RUNNING, TaskStatus.CANCELLED, TaskStatus.SUPERSEDED, TaskStatus.FAILED}
+
 NONSENSE: list[tuple[TaskStatus, Mapping[str, object]]] = [
     *((status, {"finished_at_ms": T0}) for status in STORED if status not in TERMINAL),
     *((status, {"finished_at_ms": None}) for status in STORED if status in TERMINAL),
@@ -104,14 +115,15 @@ NONSENSE: list[tuple[TaskStatus, Mapping[str, object]]] = [
     *(
         (status, {"stop_cause": "cancelled"})
         for status in STORED
-        if status not in (TaskStatus.RUNNING, TaskStatus.WAITING, TaskStatus.CANCELLED)
+        if status is not TaskStatus.CANCELLED
     ),
     *(
-        (status, {"is_follow_up": 1})
+        (status, {"stop_cause": status.value, "reason": "why"})
         for status in STORED
-        if status
-        not in (TaskStatus.BLOCKED, TaskStatus.CANCELLED, TaskStatus.SUPERSEDED, TaskStatus.EXPIRED)
+        if status not in STOPPED
     ),
+    *((status, {"unique_until_ms": T0}) for status in STORED if status is not TaskStatus.COMPLETED),
+    *((status, {"is_follow_up": 1}) for status in STORED if status not in FOLLOWING),
     (TaskStatus.RUNNING, {"started_at_ms": None}),
     (TaskStatus.RUNNING, {"run": 0, "attempt": 0}),
     *(
@@ -133,7 +145,22 @@ NONSENSE: list[tuple[TaskStatus, Mapping[str, object]]] = [
             {"preemptions": -1},
             {"preemptions": 2},
             {"preemptions": None},
-            {"parent": 1_000_000},
+            {"stage": 2},
+            {"stage": 3},
+            {"stage": 2, "stop_cause": "cancelled", "reason": "why"},
+            {"stage": 2, "stop_cause": "cancelled", "has_undo": 1},
+            {"stage": 2, "reason": "why", "has_undo": 1},
+            {"stage": 7},
+            {"stage": None},
+            {"stop_cause": "cancelled", "reason": "why"},
+            {"has_undo": 2},
+            {"fail_fast": 2},
+            {"is_linked": 2},
+            {"ttl_from_start": 2},
+            {"interruptions": -1},
+            {"max_interruptions": 0},
+            {"on_dependency_failure": "cancel"},
+            {"expires_at_ms": "soon"},
             {"payload": b"{}"},
             {"payload": None},
             {"type": None},
@@ -142,7 +169,10 @@ NONSENSE: list[tuple[TaskStatus, Mapping[str, object]]] = [
             {"ready_at_ms": 1.5},
         )
     ),
-    (TaskStatus.RUNNING, {"stop_cause": "timeout"}),
+    (TaskStatus.RUNNING, {"stop_cause": "timeout", "reason": "why"}),
+    (TaskStatus.RUNNING, {"stop_cause": "cancelled"}),
+    (TaskStatus.FAILED, {"stop_cause": "superseded"}),
+    (TaskStatus.SUPERSEDED, {"stop_cause": "failed"}),
 ]
 
 
@@ -154,6 +184,66 @@ def test_a_row_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         insert(db, {**sensible(status), **change})
+
+
+@pytest.mark.parametrize("stage", [2, 6])
+def test_a_task_that_owes_its_on_cancel_waits_or_runs_with_what_it_ends_as(
+    db: sqlite3.Connection, stage: int
+) -> None:
+    owed = {"stage": stage, "stop_cause": "failed", "reason": "why", "has_undo": 1}
+    insert(db, {**sensible(TaskStatus.PENDING), **owed})
+    insert(db, {**sensible(TaskStatus.RUNNING), **owed, "identity": b"another identity"})
+
+
+@pytest.mark.parametrize("status", FOLLOWING)
+def test_a_follow_up_may_end_before_it_is_released(
+    db: sqlite3.Connection, status: TaskStatus
+) -> None:
+    insert(db, {**sensible(status), "is_follow_up": 1})
+
+
+def test_a_parent_may_have_been_deleted(db: sqlite3.Connection) -> None:
+    insert(db, {**sensible(TaskStatus.COMPLETED), "parent": 1_000_000})
+
+
+EDGE: dict[str, object] = {"task": 1, "waits_for": 7, "tie": 0, "is_met": 0}
+
+
+def link(db: sqlite3.Connection, row: Mapping[str, object]) -> None:
+    db.execute("INSERT INTO taskmill_edges VALUES (:task, :waits_for, :tie, :is_met)", row)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": 2},
+        {"task": None},
+        {"waits_for": None},
+        {"tie": 2},
+        {"tie": None},
+        {"is_met": 2},
+        {"is_met": None},
+    ],
+    ids=str,
+)
+def test_an_edge_that_makes_no_sense_is_refused(
+    db: sqlite3.Connection, change: Mapping[str, object]
+) -> None:
+    insert(db, ROW)
+    with pytest.raises(sqlite3.IntegrityError):
+        link(db, {**EDGE, **change})
+
+
+def test_edges_go_with_the_task_that_waits_and_stay_with_the_one_waited_for(
+    db: sqlite3.Connection,
+) -> None:
+    insert(db, sensible(TaskStatus.FAILED))
+    link(db, EDGE)
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        link(db, {**EDGE, "is_met": 1})
+    link(db, {**EDGE, "tie": 1})
+    db.execute("DELETE FROM taskmill_tasks")
+    assert db.execute("SELECT count(*) FROM taskmill_edges").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("status", ["pending", "blocked", "running", "waiting"])

@@ -13,11 +13,11 @@ import pytest
 from taskmill.model.changes import Claim, NewTask, Pause, Submit
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId
+from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 from taskmill.model.times import from_ms
 from taskmill.rules.settle import Returned, settle
-from taskmill.store.base import Selection
-from taskmill.store.sqlite import batch, opening, reading
+from taskmill.store.sqlite import batch, carrying, opening, reading
 from taskmill.store.sqlite.statements import SQL
 
 from .conformance import ANY, T0, new_task, raised
@@ -47,7 +47,7 @@ def db(request: pytest.FixtureRequest) -> Generator[Listening]:
         for n in range(1, 401):
             task = TaskId(n)
             batch.apply(db, [Claim(task, T0)])
-            record = batch.find(db, task)
+            record = carrying.find(db, task)
             assert record is not None
             if n <= 390:
                 result = Returned("1") if n % 40 else raised(1, max_retries=0)
@@ -88,7 +88,7 @@ def steps(db: Listening, read: Read, chosen: Selection) -> list[str]:
 def last_steps(db: Listening, read: Read, chosen: Selection) -> list[str]:
     """How it finds the tasks, once it is settled by which index."""
     heard = carried_out(db, read, chosen)
-    records = (SQL["records"], SQL["errors_of_all"])
+    records = (SQL["records"], SQL["errors_of_all"], SQL["needs_of_all"])
     sql, values = [one for one in heard if one[0] not in records][-1]
     return plan(db, sql, values)
 

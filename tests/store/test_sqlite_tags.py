@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from taskmill.model.changes import Claim, Submit
 from taskmill.model.record import TaskId
+from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TERMINAL
 from taskmill.rules.settle import Returned, settle
-from taskmill.store.base import Selection
-from taskmill.store.sqlite import batch, opening, reading, tags
+from taskmill.store.sqlite import batch, carrying, opening, reading, tags
 from taskmill.store.sqlite.connection import Port
 
 from .conformance import T0, new_task
@@ -61,7 +61,7 @@ def rows(db: sqlite3.Connection) -> list[tuple[object, ...]]:
 def run(db: sqlite3.Connection, task: TaskId) -> None:
     """Claim a task and complete it."""
     batch.apply(db, [Claim(task, T0)])
-    record = batch.find(db, task)
+    record = carrying.find(db, task)
     assert record is not None
     batch.apply(db, [settle(record, Returned("1"), now_ms=T0)])
 
@@ -109,11 +109,11 @@ def test_other_tags_replace_those_of_the_record_too(
     tags.replace(db, ONE, {"new": "1\0", "k": "w"})
     is_active = int(not has_ended)
     assert rows(db) == [(1, "k", "w", is_active, "far"), (1, "new", "1\0", is_active, "far")]
-    record = batch.find(db, ONE)
+    record = carrying.find(db, ONE)
     assert record is not None
     assert record.tags == {"new": "1\0", "k": "w"}
     tags.replace(db, ONE, {})
-    record = batch.find(db, ONE)
+    record = carrying.find(db, ONE)
     assert record is not None
     assert (rows(db), record.tags) == ([], {})
     tags.replace(db, TaskId(99), {"k": "v"})

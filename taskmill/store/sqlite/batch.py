@@ -43,7 +43,6 @@ from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TERMINAL
-from taskmill.model.times import from_ms
 from taskmill.rules.arrivals import collect
 from taskmill.rules.dedup import inserted, place
 from taskmill.rules.ending import cancel, cancel_where, end_run, expire
@@ -52,7 +51,7 @@ from taskmill.rules.schedules import fire, pause_undeclared, set_schedule, steer
 from taskmill.store.sqlite import tags
 from taskmill.store.sqlite.carrying import full_record, run_rule
 from taskmill.store.sqlite.deleting import delete
-from taskmill.store.sqlite.rows import begins_ttl, insert_values, pause_of
+from taskmill.store.sqlite.rows import insert_values, pause_of
 from taskmill.store.sqlite.statements import SQL
 
 log = logging.getLogger("taskmill.store")
@@ -247,10 +246,7 @@ def _claim(db: sqlite3.Connection, claims: Sequence[Claim]) -> list[TaskRecord |
     with_undo = [claim.id for claim in claims if claim.has_undo and claim.id in claimed]
     if with_undo:
         db.execute(SQL["has_undo"], (_json(with_undo),))
-    first = [row[0] for row in rows if begins_ttl(row)]
-    if first:
-        for task, expires_at_ms in db.execute(SQL["begin_ttl"], values | {"ids": _json(first)}):
-            claimed[task] = attrs.evolve(claimed[task], expires_at=from_ms(expires_at_ms))
+        claimed |= {task: attrs.evolve(claimed[task], has_undo=True) for task in with_undo}
     return [claimed.pop(claim.id, None) for claim in claims]
 
 

@@ -44,6 +44,7 @@ from taskmill.rules.steps import (
     PutTimetable,
     RecordError,
     Redirect,
+    Renew,
     Rule,
     Select,
     Settle,
@@ -113,19 +114,24 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
             db.executemany(SQL["meet"], pairs)
         case Redirect(old=old, new=new):
             db.execute(SQL["redirect"], {"old": old, "new": new})
+            db.execute(SQL["stand_in"], {"old": old, "new": new})
             db.execute(SQL["forget_edges"], (old,))
         case Untie(id=task):
             db.execute(SQL["untie"], (task,))
+            db.execute(SQL["disown"], (task,))
         case Mark(ids=ids):
             db.execute(SQL["mark"], (_json(ids),))
-        case EndWindow(id=task):
-            db.execute(SQL["end_window"], (task,))
         case Announce(task=new, id=task):
             db.execute(SQL["announce"], (task, task_json(new)))
         case PutTimetable(timetable=timetable):
             timetables.put(db, timetable)
         case DropTimetable(domain=domain, name=name):
             db.execute(SQL["drop_timetable"], (domain, name))
+        case EndWindow(identity=identity):
+            db.execute(SQL["end_window"], (identity,))
+        case Renew(id=task, now_ms=now_ms):
+            [expires] = db.execute(SQL["renew"], {"id": task, "now_ms": now_ms}).fetchone()
+            return expires
         case _:
             return _find(db, step)
     return None

@@ -15,6 +15,8 @@ T = TypeVar("T")
 BUSY_SECONDS = 5.0
 """How long a statement waits for another process's write transaction."""
 
+_DAMAGED = "the file is damaged; restore it from a backup"
+
 
 class Port:
     """A connection. All work goes through `run`, as one function on the connection's thread."""
@@ -40,6 +42,8 @@ class Port:
             return await run_on(self._connection, work)
         except sqlite3.Error as error:
             raise store_error(self._name, error) from error
+        except UnicodeDecodeError as error:
+            raise StoreError(f"{self._name}: {_DAMAGED} ({error})") from error
         except (OverflowError, UnicodeError) as error:
             raise StoreError(f"{self._name}: no value that SQLite can hold: {error}") from error
 
@@ -68,7 +72,7 @@ def store_error(name: str, error: sqlite3.Error) -> StoreError:
         sqlite3.SQLITE_BUSY: f"another process has been writing for over {BUSY_SECONDS:.0f} s",
         sqlite3.SQLITE_READONLY: "the file or its directory is read-only; allow writing",
         sqlite3.SQLITE_CANTOPEN: "the file cannot be opened; look at its path and permissions",
-        sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup",
+        sqlite3.SQLITE_CORRUPT: _DAMAGED,
         sqlite3.SQLITE_NOTADB: "this is no SQLite database; name another file",
         sqlite3.SQLITE_IOERR: "the disk cannot be read or written",
     }.get(code)

@@ -34,6 +34,8 @@ def _outlived(db: sqlite3.Connection, change: Prune) -> list[TaskId]:
             "kept": kept,
             "before_ms": change.before_ms,
             "limit": change.limit - len(chosen),
+            "keep": json.dumps(sorted(change.keep)),
+            "now_ms": change.now_ms,
         }
         chosen += [task for (task,) in db.execute(SQL["outlived"], values)]
     return chosen

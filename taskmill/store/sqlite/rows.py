@@ -20,7 +20,6 @@ from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
-_RUN = 11
 _STATUS = {status.value: status for status in TaskStatus}
 _STAGE = {value: Stage(value) for value in (0, 1, 2, 4, 5, 6, 8)}
 CANCEL = OnDependencyFailure.CANCEL
@@ -44,7 +43,7 @@ def record_of(
         task, kind, domain, payload, key, label, tags, group, status, priority, attempt, run,
         retries, options, created, ready, due, run_at, started, finished, parent, result, reason,
         preemptions, expires, policy, schedule, scheduled, io, stage, memo, stop_cause, fail_fast,
-        is_follow_up, has_undo, interruptions, unique_for, _, _,
+        is_follow_up, has_undo, interruptions, unique_for, _,
     ) = row  # fmt: skip
     return TaskRecord(
         id=task,
@@ -89,11 +88,6 @@ def record_of(
     )
 
 
-def begins_ttl(row: Sequence[Any]) -> bool:
-    """Whether the time to live of a task that was claimed begins with this run."""
-    return row[-2] is not None and row[_RUN] == 1
-
-
 def is_linked(row: Sequence[Any]) -> bool:
     """Whether the end of the task of a row concerns others, or it depends on some."""
     return bool(row[-1])
@@ -135,7 +129,8 @@ def insert_values(
         new.run_at_ms,
         new.parent,
         new.expires_at_ms,
-        new.ttl_ms,
+        _lifetime_ms(new),
+        int(new.ttl_ms is not None),
         int(new.fail_fast),
         None if policy is CANCEL else policy.value,
         new.max_interruptions,
@@ -150,6 +145,12 @@ def insert_values(
         ),
         int(Stage.ARRIVING if arriving else Stage.EXECUTE),
     )
+
+
+def _lifetime_ms(new: NewTask) -> int | None:
+    if new.ttl_ms is not None or new.expires_at_ms is None:
+        return new.ttl_ms
+    return new.expires_at_ms - new.created_at_ms
 
 
 def tags_text(tags: Mapping[str, str]) -> str | None:
@@ -194,6 +195,7 @@ def put_values(record: TaskRecord) -> dict[str, object]:
         "is_follow_up": int(record.is_follow_up),
         "interruptions": record.interruptions,
         "io": None if record.io is None else _io_json(record.io),
+        "has_undo": int(record.has_undo),
     }
 
 

@@ -12,7 +12,7 @@ COLUMNS: Final = (
     "max_retries, options, created_at_ms, ready_at_ms, due_at_ms, run_at_ms, started_at_ms, "
     "finished_at_ms, parent, result, reason, preemptions, expires_at_ms, "
     "on_dependency_failure, schedule, scheduled_for_ms, io, stage, memo, stop_cause, fail_fast, "
-    "is_follow_up, has_undo, interruptions, unique_for_ms, ttl_ms, is_linked"
+    "is_follow_up, has_undo, interruptions, unique_for_ms, is_linked"
 )
 """What a record is made of: a statement that answers with records writes ``{columns}``."""
 

@@ -37,6 +37,7 @@ CREATE TABLE taskmill_tasks (
     preemptions    INTEGER NOT NULL DEFAULT 0 CHECK (preemptions BETWEEN 0 AND run),
     expires_at_ms  INTEGER,
     ttl_ms         INTEGER,
+    ttl_from_start INTEGER NOT NULL DEFAULT 0 CHECK (ttl_from_start IN (0, 1)),
     stage          INTEGER NOT NULL DEFAULT 0 CHECK (stage IN (0, 1, 2, 4, 5, 6, 8)),
     memo           TEXT,
     fail_fast      INTEGER NOT NULL DEFAULT 1 CHECK (fail_fast IN (0, 1)),
@@ -50,6 +51,7 @@ CREATE TABLE taskmill_tasks (
     scheduled_for_ms INTEGER,
     io             TEXT,
     is_linked      INTEGER NOT NULL DEFAULT 0 CHECK (is_linked IN (0, 1)),
+    earlier_children INTEGER NOT NULL DEFAULT 0,
     CHECK (CASE status
         WHEN 'pending' THEN
             is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL
@@ -141,6 +143,7 @@ CREATE TABLE taskmill_edges (
     PRIMARY KEY (task, waits_for, tie)
 ) STRICT, WITHOUT ROWID;
 
+-- Who waits for a task; what is met counts when it is to be deleted.
 CREATE INDEX taskmill_waiters
     ON taskmill_edges (waits_for, is_met);
 

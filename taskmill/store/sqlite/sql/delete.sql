@@ -1,6 +1,6 @@
 -- Delete tasks that have ended and that nothing needs: no active task has them for a parent or
 -- waits for them, and they stand for no identity any more.
-DELETE FROM taskmill_tasks
+DELETE FROM taskmill_tasks NOT INDEXED
 WHERE id IN (SELECT value FROM json_each(:ids)) AND finished_at_ms IS NOT NULL
     AND (unique_until_ms IS NULL OR unique_until_ms <= :now_ms)
     AND NOT EXISTS (

@@ -4,5 +4,5 @@ SELECT
 FROM taskmill_tasks
 WHERE expires_at_ms IS NOT NULL AND status IN ('pending', 'blocked') AND stage IN (0, 4)
     AND expires_at_ms <= ?
-ORDER BY expires_at_ms
+ORDER BY expires_at_ms, id
 LIMIT ?

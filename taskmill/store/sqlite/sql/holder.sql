@@ -1,17 +1,18 @@
--- The task that stands for the identity of a task that has ended: active, or completed not long ago.
+-- What holds the identity of a task that has ended: an active one, or one that completed not long ago.
 SELECT
     {columns}
 FROM taskmill_tasks
 WHERE id = coalesce(
     (
-        SELECT active.id FROM taskmill_tasks AS active
-        WHERE active.is_follow_up = 0 AND active.finished_at_ms IS NULL
-            AND active.identity = (SELECT identity FROM taskmill_tasks WHERE id = :id)
+        SELECT standing.id FROM taskmill_tasks AS standing
+        WHERE standing.is_follow_up = 0 AND standing.finished_at_ms IS NULL
+            AND standing.identity = (SELECT identity FROM taskmill_tasks WHERE id = :id)
     ),
     (
-        SELECT held.id FROM taskmill_tasks AS held
-        WHERE held.unique_until_ms > :now_ms AND held.unique_until_ms IS NOT NULL
-            AND held.identity = (SELECT identity FROM taskmill_tasks WHERE id = :id)
+        SELECT done.id FROM taskmill_tasks AS done
+        WHERE done.unique_until_ms IS NOT NULL AND done.unique_until_ms > :now_ms
+            AND done.identity = (SELECT identity FROM taskmill_tasks WHERE id = :id)
+        ORDER BY done.unique_until_ms DESC, done.id DESC
         LIMIT 1
     )
 )

@@ -3,3 +3,5 @@ SELECT
     {columns}
 FROM taskmill_tasks
 WHERE identity = ? AND unique_until_ms > ? AND unique_until_ms IS NOT NULL
+ORDER BY unique_until_ms DESC, id DESC
+LIMIT 1
