@@ -91,7 +91,7 @@ def _after_return(record: TaskRecord, settlement: Settlement) -> Rule[TaskRecord
         return move(returned, status=TaskStatus.WAITING).after
     if record.stage.part is Stage.FINALIZE and not settlement.finalizes:
         # it has made of its children what it would
-        return completed(returned, now_ms).after
+        return completed(attrs.evolve(record, memo=settlement.result), now_ms).after
     return (yield from after_children(returned, now_ms)).after
 
 

@@ -148,7 +148,7 @@ class Ledger:
     )
     _windows: dict[bytes, set[TaskId]] = attrs.field(factory=dict[bytes, set[TaskId]])
     _puts: list[Move] = attrs.field(factory=list[Move])
-    _last: int = 0
+    last_id: int = 0
 
     # --- rules ---
 
@@ -255,7 +255,7 @@ class Ledger:
             case FindStates(ids=ids):
                 return {task: self.status(task) for task in sorted({*ids}) if task in self.rows}
             case FindLastId():
-                return self._last
+                return self.last_id
             case FindActive(identity=wanted, follow_up=follow_up):
                 return self._at(wanted, follow_up=follow_up)
             case FindHolder(id=task, now_ms=now_ms):
@@ -428,8 +428,8 @@ class Ledger:
         taken = not follow_up and self._window(new.identity, new.created_at_ms) is not None
         if taken or (new.identity, follow_up) in self._standing:
             return None
-        self._last += 1
-        task = TaskId(self._last)
+        self.last_id += 1
+        task = TaskId(self.last_id)
         self.rows[task] = Row(
             record=record_of(new, task, step.status, is_follow_up=follow_up),
             identity=new.identity,

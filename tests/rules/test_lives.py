@@ -37,9 +37,12 @@ class Lives(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger()
+        self.ledger = self.new_ledger()
         self.revived: set[TaskId] = set()
         """What came back while its parent was not there to take it back."""
+
+    def new_ledger(self) -> Ledger:
+        return Ledger()
 
     # --- what happens ---
 
@@ -149,7 +152,7 @@ class Lives(RuleBasedStateMachine):
 
     def pick(self, which: int) -> TaskId:
         """The newest task, the one before it, and so on."""
-        return TaskId(len(self.ledger.rows) - which % len(self.ledger.rows))
+        return sorted(self.ledger.rows)[-1 - which % len(self.ledger.rows)]
 
     # --- handlers ---
 
