@@ -195,8 +195,11 @@ def _check_max_interruptions(value: object, what: str) -> None:
 
 
 def _check_connection(value: object, what: str) -> None:
-    if value is None:
-        raise ConfigurationError(f"{what} cannot be None; leave it out to submit without one")
+    if not hasattr(type(value), "in_transaction"):
+        raise ConfigurationError(
+            f"{what} must be a sqlite3 or an aiosqlite connection, not {value!r:.100}; leave it out "
+            "to submit without one"
+        )
 
 
 def _check_depends_on(value: object, what: str) -> None:

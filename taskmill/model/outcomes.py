@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 
 from taskmill.model.record import TaskId
 
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)
 
 
 class SubmitOutcome(enum.Enum):

@@ -138,13 +138,13 @@ async def test_a_connection_needs_an_open_transaction_on_the_same_file(tmp_path:
         other.execute("BEGIN")
         with pytest.raises(ConfigurationError, match="the scheduler's file is"):
             await app.work.submit(Nap(name="a"), connection=other)
-        with pytest.raises(ConfigurationError, match="takes a sqlite3"):
+        with pytest.raises(ConfigurationError, match="must be a sqlite3 or an aiosqlite connection"):
             await app.work.submit(Nap(name="a"), connection="app.db")
         db.close()
         other.close()
     async with open_app() as app:
         with pytest.raises(ConfigurationError, match="in memory"):
-            await app.work.submit(Nap(name="a"), connection=object())
+            await app.work.submit(Nap(name="a"), connection=sqlite3.connect(":memory:"))
 
 
 async def test_a_plain_submit_inside_ones_own_transaction_is_refused(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ async def test_declared_schedules_begin_by_themselves_and_pause_when_they_left_t
 
 def test_a_wrong_schedule_is_refused_where_it_is_written() -> None:
     with pytest.raises(ConfigurationError, match="a task of another domain"):
-        Domain(Other, handlers=[errand], schedules=[Schedule("x", Nap(name="a"), Every(MINUTE))])  # type: ignore[arg-type, list-item]
+        Domain(Other, handlers=[errand], schedules=[Schedule("x", Nap(name="a"), Every(MINUTE))])  # type: ignore[misc]
     with pytest.raises(ConfigurationError, match="recurs by Every"):
         Schedule("x", Nap(name="a"), MINUTE)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="two schedules named 'x'"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -58,6 +59,7 @@ from taskmill.rules.steps import (
     PutTags,
     RecordError,
     Redirect,
+    Renew,
     Rule,
     Select,
     Settle,
@@ -83,6 +85,7 @@ Write = (
     | Untie
     | Mark
     | EndWindow
+    | Renew
 )
 _CAUSES: Mapping[TaskStatus, StopCause] = {
     TaskStatus.CANCELLED: StopCause.CANCELLED,
@@ -101,6 +104,15 @@ _MAY_FOLLOW = frozenset(
 """The states of a task in the follow-up place."""
 
 
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _lifetime_ms(new: NewTask) -> int | None:
+    if new.ttl_ms is not None or new.expires_at_ms is None:
+        return new.ttl_ms
+    return new.expires_at_ms - new.created_at_ms
+
+
 def is_failure(status: TaskStatus) -> bool:
     return status.is_terminal and status is not TaskStatus.COMPLETED
 
@@ -112,7 +124,10 @@ class Row:
     record: TaskRecord
     identity: bytes
     ttl_ms: int | None
+    is_ttl_from_start: bool
     max_interruptions: int
+    earlier_children: int = 0
+    """The highest id when its present life began."""
     unique_until_ms: int | None = None
     is_linked: bool
 
@@ -236,12 +251,16 @@ class Ledger:
                 for other, tie in list(self.edges.get(task, {})):
                     if tie is Tie.JOINS:
                         self._forget(task, other, tie)
+                self.rows[task].earlier_children = self.last_id
             case Mark(ids=ids):
                 for task in ids:
                     if task in self.rows:
                         self.rows[task].is_linked = True
-            case EndWindow(id=task):
-                self.rows[task].unique_until_ms = None
+            case EndWindow(identity=wanted):
+                for task in self._windows.get(wanted, ()):
+                    self.rows[task].unique_until_ms = None
+            case Renew(id=task, now_ms=now_ms):
+                return self._renew(self.rows[task], now_ms)
             case _:
                 return self._find(step)
         return None
@@ -358,13 +377,10 @@ class Ledger:
         return None
 
     def _failed_child(self, task: TaskId) -> TaskRecord | None:
-        since = self.rows[task].record.ready_at
-        own = [
-            child
-            for child in self._children.get(task, ())
-            if self.rows[child].record.created_at >= since
-        ]
-        joined = [other for other, tie in self.edges.get(task, {}) if tie is Tie.JOINS]
+        before = self.rows[task].earlier_children
+        own = [child for child in self._children.get(task, ()) if child > before]
+        own.sort(key=lambda child: (self.rows[child].record.finished_at or NEVER, child))
+        joined = sorted(other for other, tie in self.edges.get(task, {}) if tie is Tie.JOINS)
         for other in (*own, *joined):
             if is_failure(self.status(other)) and self.status(other) is not TaskStatus.SUPERSEDED:
                 return self._seen(other)
@@ -433,7 +449,8 @@ class Ledger:
         self.rows[task] = Row(
             record=record_of(new, task, step.status, is_follow_up=follow_up),
             identity=new.identity,
-            ttl_ms=new.ttl_ms,
+            ttl_ms=_lifetime_ms(new),
+            is_ttl_from_start=new.ttl_ms is not None,
             max_interruptions=new.max_interruptions,
             is_linked=bool(new.parent or new.unique_for_ms or new.schedule or new.depends_on),
         )
@@ -516,6 +533,16 @@ class Ledger:
             if not self.edges[task][old, tie]:
                 self._forget(task, old, tie)
                 self._tie(task, new, tie, met=self.edges[task].get((new, tie), False))
+        above = self.rows[old].record.parent
+        if above is not None and above in self.rows and self.rows[above].is_active:
+            self._tie(above, new, Tie.JOINS, met=False)
+
+    def _renew(self, row: Row, now_ms: int) -> int | None:
+        expires_ms = None
+        if row.ttl_ms is not None and not row.is_ttl_from_start:
+            expires_ms = now_ms + row.ttl_ms
+        row.record = attrs.evolve(row.record, expires_at=from_ms(expires_ms))
+        return expires_ms
 
     def _tie(self, task: TaskId, other: TaskId, tie: Tie, *, met: bool) -> None:
         self.edges.setdefault(task, {})[other, tie] = met
@@ -565,7 +592,7 @@ class Ledger:
             attempt=record.attempt + 1,
             started_at=now,
         )
-        if row.ttl_ms is not None and claimed.run == 1:
+        if row.ttl_ms is not None and row.is_ttl_from_start and claimed.expires_at is None:
             claimed = attrs.evolve(claimed, expires_at=now + row.ttl_ms * MILLISECOND)
         self._change(attrs.evolve(claimed, has_undo=record.has_undo or has_undo))
         return self.record(task)

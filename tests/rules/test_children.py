@@ -185,7 +185,9 @@ def test_a_superseded_child_is_no_failure() -> None:
     ledger, parent = a_parent()
     ledger.add("child", parent=parent)
     ledger.end(parent, Returned("1"))
-    ledger.add("child", on_duplicate=OnDuplicate.SUPERSEDE)
+    new = ledger.add("child", on_duplicate=OnDuplicate.SUPERSEDE)
+    assert ledger.status(parent) is S.WAITING, "the other stands in for it"
+    ledger.complete(new)
     assert ledger.status(parent) is S.COMPLETED
 
 

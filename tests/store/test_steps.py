@@ -74,10 +74,7 @@ class Twin(Ledger):
         assert len(self.db.execute(SQL["claim"], values).fetchall()) == 1
         if has_undo:
             self.db.execute(SQL["has_undo"], (json.dumps([task]),))
-        record = super().claim(task, has_undo=has_undo)
-        if record.run == 1:
-            self.db.execute(SQL["begin_ttl"], values)
-        return record
+        return super().claim(task, has_undo=has_undo)
 
     def promote(self) -> None:
         self.db.execute(SQL["promote"], {"now_ms": self.now_ms, "limit": 1_000}).fetchall()
