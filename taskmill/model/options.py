@@ -197,8 +197,8 @@ def _check_max_interruptions(value: object, what: str) -> None:
 def _check_connection(value: object, what: str) -> None:
     if not hasattr(type(value), "in_transaction"):
         raise ConfigurationError(
-            f"{what} must be a sqlite3 or an aiosqlite connection, not {value!r:.100}; leave it out "
-            "to submit without one"
+            f"{what} must be a sqlite3 or an aiosqlite connection, not {value!r:.100}; "
+            "leave it out to submit without one"
         )
 
 

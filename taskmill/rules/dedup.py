@@ -61,10 +61,12 @@ def place(new: NewTask) -> Rule[Placed | Refused]:
     standing = yield from ask(FindActive(new.identity, follow_up=False))
     if standing is None:
         return (yield from _in_window(new, needs, status))
-    if new.on_duplicate is OnDuplicate.REJECT:
-        return Placed(id=standing.id, outcome=SubmitOutcome.REJECTED)
     if new.on_duplicate is OnDuplicate.SUPERSEDE:
         return (yield from _supersede(standing, new, needs))
+    if standing.ends_as is not None:
+        return (yield from _follow_one_that_ends(standing, new, needs))
+    if new.on_duplicate is OnDuplicate.REJECT:
+        return Placed(id=standing.id, outcome=SubmitOutcome.REJECTED)
     if _can_be_joined(standing):
         return (yield from _join(standing, new))
     return (yield from _follow(standing, new, needs))
@@ -182,6 +184,16 @@ def _take_over(new: NewTask, status: TaskStatus) -> Rule[TaskId]:
     if task is None:
         raise AssertionError("the store refused an identity that nothing holds")
     return task
+
+
+def _follow_one_that_ends(
+    standing: TaskRecord, new: NewTask, needs: Needs
+) -> Rule[Placed | Refused]:
+    """What stands for the work will not do it: a follow-up will, and is ``new`` if it has none."""
+    follow_up = yield from ask(FindActive(new.identity, follow_up=True))
+    if follow_up is not None and new.on_duplicate is OnDuplicate.REJECT:
+        return Placed(id=follow_up.id, outcome=SubmitOutcome.REJECTED)
+    return (yield from _follow(standing, attrs.evolve(new, requeue=True), needs))
 
 
 def _follow(standing: TaskRecord, new: NewTask, needs: Needs) -> Rule[Placed | Refused]:

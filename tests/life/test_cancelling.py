@@ -127,6 +127,17 @@ async def test_a_submit_for_work_that_is_being_cancelled_follows_it() -> None:
         assert (await app.work.get(second.id)).status is TaskStatus.RUNNING
 
 
+async def test_work_that_is_being_cancelled_is_nobody_s_duplicate() -> None:
+    async with open_app() as app:
+        first = await app.work.submit(Tidy(name="t", tidying=5))
+        await anyio.sleep(1)
+        await app.work.cancel(first.id)
+        second = await app.work.submit(Tidy(name="t", tidying=5), requeue=False)
+        assert second.outcome is SubmitOutcome.REQUEUED
+        third = await app.work.submit(Tidy(name="t", tidying=5), on_duplicate=OnDuplicate.REJECT)
+        assert (third.id, third.outcome) == (second.id, SubmitOutcome.REJECTED)
+
+
 async def test_a_handler_can_cancel_its_own_task() -> None:
     async with open_app() as app:
 

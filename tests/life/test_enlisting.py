@@ -138,7 +138,7 @@ async def test_a_connection_needs_an_open_transaction_on_the_same_file(tmp_path:
         other.execute("BEGIN")
         with pytest.raises(ConfigurationError, match="the scheduler's file is"):
             await app.work.submit(Nap(name="a"), connection=other)
-        with pytest.raises(ConfigurationError, match="must be a sqlite3 or an aiosqlite connection"):
+        with pytest.raises(ConfigurationError, match="must be a sqlite3 or an aiosqlite"):
             await app.work.submit(Nap(name="a"), connection="app.db")
         db.close()
         other.close()

@@ -752,7 +752,6 @@ _FIXED = frozenset(
         "schedule",
         "scheduled_for",
         "fail_fast",
-        "has_undo",
         "unique_for",
     }
 )
