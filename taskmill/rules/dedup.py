@@ -84,8 +84,9 @@ def adopted(new: NewTask, parent_id: TaskId) -> Rule[NewTask | Refused]:
         )
     if parent.ends_as is not None:
         return Refused(f"parent {parent_id} is to end as {parent.ends_as}: {parent.reason}")
-    if not new.has_ttl and parent.expires_at is not None:
-        new = attrs.evolve(new, expires_at_ms=to_ms(parent.expires_at))
+    expires_ms = None if parent.expires_at is None else to_ms(parent.expires_at)
+    if not new.has_ttl and expires_ms is not None and expires_ms > new.created_at_ms:
+        new = attrs.evolve(new, expires_at_ms=expires_ms)
     return _with_tags_of(parent, new)
 
 
