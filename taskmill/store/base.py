@@ -71,6 +71,7 @@ class Store(Protocol):
 
     async def waits_for(self, task: TaskId, *, limit: int) -> list[TaskRecord]:
         """What has to end before a blocked or waiting task can go on, by id."""
+        ...
 
     async def tasks(
         self, selection: Selection, *, limit: int, after: TaskId | None = None

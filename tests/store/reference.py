@@ -258,11 +258,16 @@ class Reference:
             self._fail_at_once(row, now_ms)
             self.tasks.spread(now_ms)
             return self._placed(row, SubmitOutcome.INSERTED)
-        if new.on_duplicate is OnDuplicate.REJECT:
-            return Placed(id=standing.id, outcome=SubmitOutcome.REJECTED)
         if new.on_duplicate is OnDuplicate.SUPERSEDE:
             return self._supersede(standing, new, task, needs)
         record = standing.record
+        if record.ends_as is not None:
+            follow_up = self.tasks.active(new.identity, is_follow_up=True)
+            if follow_up is not None and new.on_duplicate is OnDuplicate.REJECT:
+                return Placed(id=follow_up.id, outcome=SubmitOutcome.REJECTED)
+            return self._follow(standing, attrs.evolve(new, requeue=True), task, needs)
+        if new.on_duplicate is OnDuplicate.REJECT:
+            return Placed(id=standing.id, outcome=SubmitOutcome.REJECTED)
         if record.status in (PENDING, BLOCKED) and record.stage.part is Stage.EXECUTE:
             return self._join(standing, new)
         return self._follow(standing, new, task, needs)
@@ -276,8 +281,10 @@ class Reference:
             raise Refusal(Fault.STATE)
         if row.record.ends_as is not None:
             raise Refusal(Fault.STATE)
-        if not new.has_ttl and row.record.expires_at is not None:
-            new = attrs.evolve(new, expires_at_ms=to_ms(row.record.expires_at))
+        expires_at = row.record.expires_at
+        is_to_come = expires_at is not None and to_ms(expires_at) > new.created_at_ms
+        if not new.has_ttl and expires_at is not None and is_to_come:
+            new = attrs.evolve(new, expires_at_ms=to_ms(expires_at))
         return new
 
     def _judged(self, new: NewTask) -> dict[TaskId, bool]:

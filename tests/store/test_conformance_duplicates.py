@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from taskmill.model.choices import OnDependencyFailure, OnDuplicate
@@ -195,7 +197,7 @@ async def test_the_old_task_of_a_refused_submit_stays(store: Store) -> None:
 # --- reject --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", ["pending", "blocked", "running", "waiting", "stopping"])
+@pytest.mark.parametrize("state", ["pending", "blocked", "running", "waiting"])
 async def test_a_rejected_submit_changes_nothing_and_names_what_stands(
     store: Store, state: str
 ) -> None:
@@ -207,12 +209,24 @@ async def test_a_rejected_submit_changes_nothing_and_names_what_stands(
         if state == "waiting":
             await submit(store, new_task("child", parent=task))
             await complete(store, running)
-        if state == "stopping":
-            await stop(store, task)
     before = await store.get(task)
     [placed] = await submit(store, new_task("a", priority=1, on_duplicate=REJECT))
     assert placed == Placed(id=task, outcome=REJECTED)
     assert await store.get(task) == before
+
+
+@pytest.mark.parametrize("options", [{"on_duplicate": REJECT}, {"requeue": False}])
+async def test_what_is_to_end_is_followed_by_one_task_at_least(
+    store: Store, options: dict[str, Any]
+) -> None:
+    task = await submit_one(store, new_task("a"))
+    await claim(store, task)
+    await stop(store, task)
+    [follow_up] = await submit(store, new_task("a", **options))
+    assert follow_up.outcome is REQUEUED
+    assert follow_up.id != task
+    [placed] = await submit(store, new_task("a", on_duplicate=REJECT))
+    assert placed == Placed(id=follow_up.id, outcome=REJECTED)
 
 
 async def test_what_would_be_rejected_is_inserted_where_nothing_stands(store: Store) -> None:

@@ -115,6 +115,15 @@ PLANS: dict[str, set[str]] = {
             "AND key=? AND value=?)"
         ),
     },
+    "announce": set(),
+    "announced": {
+        "SCAN taskmill_inbox",
+    },
+    "backlog": {
+        "SCAN taskmill_tasks USING INDEX taskmill_blocked",
+        "SCAN taskmill_tasks USING INDEX taskmill_with_children",
+        "SEARCH taskmill_tasks USING INDEX taskmill_due (due_at_ms>?)",
+    },
     "children": {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
         "SEARCH taskmill_tasks USING INDEX taskmill_children (parent=? AND finished_at_ms=?)",
@@ -126,6 +135,9 @@ PLANS: dict[str, set[str]] = {
     "clear_tags": {
         "SEARCH taskmill_tags USING PRIMARY KEY (task=?)",
     },
+    "declared": {
+        "SEARCH taskmill_schedules USING PRIMARY KEY (domain=?)",
+    },
     "delete": {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
         "SEARCH above USING INTEGER PRIMARY KEY (rowid=?)",
@@ -133,6 +145,7 @@ PLANS: dict[str, set[str]] = {
         "SEARCH taskmill_edges USING INDEX taskmill_waiters (waits_for=?)",
         "SEARCH taskmill_edges USING PRIMARY KEY (task=?)",
         "SEARCH taskmill_errors USING PRIMARY KEY (task=?)",
+        "SEARCH taskmill_tags USING PRIMARY KEY (task=?)",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH waiter USING INTEGER PRIMARY KEY (rowid=?)",
     },
@@ -142,6 +155,12 @@ PLANS: dict[str, set[str]] = {
     "disown": {
         "SCAN sqlite_sequence",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
+    },
+    "drop_timetable": {
+        "SEARCH taskmill_schedules USING PRIMARY KEY (domain=? AND name=?)",
+    },
+    "due_timetables": {
+        "SEARCH taskmill_schedules USING INDEX taskmill_firing (next_ms>? AND next_ms<?)",
     },
     "end_due_pauses": {
         "SCAN taskmill_pauses USING INDEX taskmill_held",
@@ -176,6 +195,11 @@ PLANS: dict[str, set[str]] = {
         "SEARCH taskmill_edges USING PRIMARY KEY (task=?)",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
     },
+    "family": {
+        "SEARCH child USING INDEX taskmill_children (parent=?)",
+        "SEARCH taskmill_edges USING PRIMARY KEY (task=?)",
+        "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
+    },
     "find_follow_up": {
         "SEARCH taskmill_tasks USING INDEX taskmill_follow_up (identity=?)",
     },
@@ -186,6 +210,9 @@ PLANS: dict[str, set[str]] = {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
         "SEARCH stood USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH taskmill_tasks USING INDEX taskmill_follow_up (identity=?)",
+    },
+    "forget_announced": {
+        "SEARCH taskmill_inbox USING INTEGER PRIMARY KEY (rowid<?)",
     },
     "forget_edges": {
         "SEARCH taskmill_edges USING INDEX taskmill_waiters (waits_for=? AND is_met=?)",
@@ -211,6 +238,9 @@ PLANS: dict[str, set[str]] = {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
     },
+    "has_windows": {
+        "SCAN taskmill_tasks USING INDEX taskmill_windows",
+    },
     "held_up": {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
         "SEARCH ahead USING INTEGER PRIMARY KEY (rowid=?)",
@@ -223,12 +253,10 @@ PLANS: dict[str, set[str]] = {
         "SEARCH standing USING INDEX taskmill_standing (identity=?)",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
     },
-    "insert": {
-        "SCAN CONSTANT ROW",
-        "SEARCH taskmill_edges USING PRIMARY KEY (task=?)",
-        "SEARCH taskmill_errors USING PRIMARY KEY (task=?)",
+    "in_window": {
         ("SEARCH taskmill_tasks USING INDEX taskmill_windows (identity=? AND unique_until_ms>?)"),
     },
+    "insert": set(),
     "insert_tag": set(),
     "is_any_paused": {
         "SCAN taskmill_pauses USING INDEX taskmill_held",
@@ -254,11 +282,18 @@ PLANS: dict[str, set[str]] = {
         "SEARCH other USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH taskmill_edges USING INDEX taskmill_unmet (task=?)",
     },
+    "needs_of_all": {
+        "SCAN json_each VIRTUAL TABLE INDEX 1:",
+        "SEARCH taskmill_edges USING PRIMARY KEY (task=?)",
+    },
     "next_due": {
         "SEARCH taskmill_tasks USING INDEX taskmill_due (due_at_ms>?)",
     },
     "next_expiry": {
         "SEARCH taskmill_tasks USING INDEX taskmill_expiring (expires_at_ms>?)",
+    },
+    "next_fire": {
+        "SEARCH taskmill_schedules USING INDEX taskmill_firing (next_ms>?)",
     },
     "open": {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
@@ -288,6 +323,7 @@ PLANS: dict[str, set[str]] = {
     "put": {
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
     },
+    "put_timetable": set(),
     "read_meta": {
         "SEARCH taskmill_meta USING PRIMARY KEY (name=?)",
     },
@@ -368,6 +404,12 @@ PLANS: dict[str, set[str]] = {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
     },
+    "timetable": {
+        "SEARCH taskmill_schedules USING PRIMARY KEY (domain=? AND name=?)",
+    },
+    "timetables": {
+        "SCAN taskmill_schedules",
+    },
     "trim_errors": {
         "SEARCH taskmill_errors USING PRIMARY KEY (task=? AND run<?)",
         "SEARCH taskmill_errors USING PRIMARY KEY (task=?)",
@@ -385,13 +427,30 @@ PLANS: dict[str, set[str]] = {
         "SEARCH taskmill_edges USING INDEX taskmill_waiters (waits_for=? AND is_met=?)",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
     },
+    "waits_for": {
+        "SEARCH ahead USING INDEX taskmill_standing (identity=?)",
+        "SEARCH behind USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH child USING INDEX taskmill_children (parent=? AND finished_at_ms=?)",
+        "SEARCH taskmill_edges USING INDEX taskmill_unmet (task=?)",
+        "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
+    },
     "window": {
         ("SEARCH taskmill_tasks USING INDEX taskmill_windows (identity=? AND unique_until_ms>?)"),
     },
     "write_meta": set(),
 }
 
-SORTED = {"children", "follow_ups", "held_up", "needs", "pauses", "waiters"}
+SORTED = {
+    "backlog",
+    "children",
+    "family",
+    "follow_ups",
+    "held_up",
+    "needs",
+    "pauses",
+    "waiters",
+    "waits_for",
+}
 """Those that sort what they found: some tasks, never all of them."""
 
 

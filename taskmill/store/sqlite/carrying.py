@@ -210,11 +210,11 @@ def _find(db: sqlite3.Connection, step: Reading) -> Any:  # noqa: C901 - a case 
         case FindNextExpiry():
             return db.execute(SQL["next_expiry"]).fetchone()[0]
         case FindTimetable(domain=domain, name=name):
-            return next(iter(timetables.find(db, "timetable", (domain, name))), None)
+            return next(iter(timetables.find(db, SQL["timetable"], (domain, name))), None)
         case FindDueTimetables(now_ms=now_ms, limit=limit):
-            return timetables.find(db, "due_timetables", (now_ms, limit))
+            return timetables.find(db, SQL["due_timetables"], (now_ms, limit))
         case FindDeclared(domain=domain):
-            return timetables.find(db, "declared", (domain,))
+            return timetables.find(db, SQL["declared"], (domain,))
         case FindNextFire():
             return db.execute(SQL["next_fire"]).fetchone()[0]
         case _:

@@ -170,7 +170,7 @@ class SqliteStore:
     async def timetables(self, domain: str | None) -> list[Timetable]:
         """The schedules of a domain, or of all, by name."""
         return await _open(self._reader).run(
-            lambda db: list(timetables.find(db, "timetables", (domain,)))
+            lambda db: list(timetables.find(db, SQL["timetables"], (domain,)))
         )
 
     async def waits_for(self, task: TaskId, *, limit: int) -> list[TaskRecord]:
@@ -238,15 +238,6 @@ def _open(port: Port | None) -> Port:
     if port is None:
         raise InvalidState("the store is not open; work inside `async with Scheduler(...)`")
     return port
-
-
-def _in_one_view(db: sqlite3.Connection, task: TaskId) -> TaskRecord | None:
-    """A task and its errors, as of one commit."""
-    db.execute("BEGIN")
-    try:
-        return find(db, task)
-    finally:
-        db.execute("COMMIT")
 
 
 def _bring_in(db: sqlite3.Connection, size: int) -> int:

@@ -38,7 +38,7 @@ def find(
     db: sqlite3.Connection, statement: str, values: tuple[object, ...]
 ) -> tuple[Timetable, ...]:
     """The schedules that a statement answers with."""
-    return tuple(_timetable_of(row) for row in db.execute(SQL[statement], values).fetchall())
+    return tuple(_timetable_of(row) for row in db.execute(statement, values).fetchall())
 
 
 def _timetable_of(row: Sequence[Any]) -> Timetable:

@@ -4,7 +4,7 @@ SELECT
 FROM taskmill_tasks
 WHERE id = coalesce(
     (
-        SELECT child.id FROM taskmill_tasks AS child
+        SELECT child.id FROM taskmill_tasks AS child INDEXED BY taskmill_children
         WHERE child.parent = :id AND child.finished_at_ms IS NOT NULL
             AND child.status NOT IN ('completed', 'superseded')
             AND child.id > (SELECT earlier_children FROM taskmill_tasks WHERE id = :id)

@@ -3,7 +3,7 @@ SELECT
     {columns}
 FROM taskmill_tasks
 WHERE id IN (
-    SELECT waits_for FROM taskmill_edges WHERE task = :id AND is_met = 0
+    SELECT waits_for FROM taskmill_edges INDEXED BY taskmill_unmet WHERE task = :id AND is_met = 0
     UNION
     SELECT child.id FROM taskmill_tasks AS child
     WHERE child.parent = :id AND child.finished_at_ms IS NULL
