@@ -48,7 +48,8 @@ async def test_what_is_awaited_needed_or_in_its_window_is_kept() -> None:
         await app.work.submit(Nap(name="after"), depends_on=[needed], delay=HOUR)
         standing = await app.work.submit(Nap(name="standing"), unique_for=HOUR)
         plain = await app.work.submit(Nap(name="plain"))
-        ended = await app.work.submit(Nap(name="long"), delay=MINUTE)
+        ended = await app.work.submit(Nap(name="long"), delay=MINUTE, priority=0)
+        minute = START + MINUTE
         seen: list[TaskRecord] = []
 
         async def wait() -> None:
@@ -57,7 +58,7 @@ async def test_what_is_awaited_needed_or_in_its_window_is_kept() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
             await anyio.sleep(1)
-            await app.work.submit_many([Nap(name=str(n)) for n in range(1100)])
+            await app.work.submit_many([Nap(name=str(n)) for n in range(1100)], run_at=minute)
             await anyio.sleep(60)
         assert seen[0].status is TaskStatus.COMPLETED
         for kept in (parent, needed, standing):
