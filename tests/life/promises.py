@@ -124,7 +124,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
             "tests/define/test_codec.py::test_the_json_does_not_depend_on_the_hash_seed",
         ],
         "An identity is taken while an active task holds it": [
-            "tests/rules/test_dedup.py::test_a_task_can_stand_in_every_state_that_is_stored",
+            "tests/store/test_conformance.py::test_the_identity_is_free_again_when_its_task_has_ended",
             "tests/rules/test_dedup.py::test_work_that_has_ended_stands_in_nobodys_way",
         ],
         "KEEP: what waits is a duplicate, or upgraded by a better priority": [
@@ -176,6 +176,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
             "tests/life/test_time.py::test_an_identity_stays_taken_for_a_while_after_completion",
             "tests/rules/test_dedup.py::test_what_has_failed_stands_for_nothing",
             "tests/life/test_duplicates.py::test_a_window_of_completed_work_belongs_to_the_work_and_not_to_its_failure",
+            "tests/life/test_corners.py::test_windows_times_to_live_and_start_times_hold_after_a_restart",
         ],
         "A submit happens whole or not at all": [
             "tests/store/test_crash_points.py::test_a_batch_is_applied_whole_or_not_at_all",
@@ -285,6 +286,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         ],
         "A snooze refunds the attempt": [
             "tests/life/test_time.py::test_a_snooze_runs_again_later_and_spends_no_attempt",
+            "tests/life/test_corners.py::test_a_finalize_can_snooze_ask_for_a_retry_and_cancel",
         ],
         "None of these counts as an interruption": [
             "tests/store/test_conformance_preemption.py::test_other_interruptions_are_refunded_and_not_counted",
@@ -309,6 +311,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         "A timeout bounds one run of the handler": [
             "tests/life/test_retries.py::test_a_timeout_bounds_each_run_by_itself",
             "tests/engine/test_attempts.py::test_a_handler_that_ends_in_time_is_not_touched_by_its_timeout",
+            "tests/life/test_corners.py::test_a_timeout_bounds_finalize_too_and_never_undoes",
         ],
         "A timeout cancels, is a TimeoutError, and follows the retry policy": [
             "tests/engine/test_attempts.py::test_a_timeout_cancels_the_handler_and_counts_as_a_failure",
@@ -406,6 +409,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         "Recovery leaves what is held": [
             "tests/life/test_dependencies.py::test_recovery_leaves_a_held_task_alone",
             "tests/rules/test_dependencies.py::test_a_held_task_can_be_cancelled_and_a_crash_leaves_it",
+            "tests/life/test_corners.py::test_a_held_task_is_still_held_after_a_restart_and_goes_on_when_it_may",
         ],
         "IGNORE runs anyway": [
             "tests/life/test_dependencies.py::test_a_dependency_that_has_failed_already_applies_the_policy_at_once",
@@ -593,6 +597,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         ],
         "A schedule survives restarts": [
             "tests/life/test_schedules.py::test_a_restart_makes_nothing_twice_and_follows_catch_up",
+            "tests/life/test_corners.py::test_a_paused_schedule_is_paused_after_a_restart_and_a_count_goes_on",
         ],
         "A schedule is paused, resumed and cancelled": [
             "tests/life/test_schedules.py::test_pause_resume_and_cancel",
@@ -602,6 +607,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         ],
         "An occurrence is a normal task outside dedup": [
             "tests/life/test_keeping.py::test_the_tasks_of_a_schedule_stand_for_no_work_and_nothing_stands_for_theirs",
+            "tests/life/test_corners.py::test_an_occurrence_has_children_and_retries_like_any_task",
         ],
         "An occurrence knows its schedule and intended time": [
             "tests/life/test_keeping.py::test_the_tasks_of_a_schedule_stand_for_no_work_and_nothing_stands_for_theirs",
@@ -667,6 +673,9 @@ PROMISES: dict[str, dict[str, list[str]]] = {
             "tests/life/test_cancelling.py::test_on_cancel_runs_when_a_running_task_is_cancelled_and_then_it_has_ended",
             "tests/life/test_undoing.py::test_on_cancel_runs_when_the_parent_fails_or_another_takes_the_place",
             "tests/rules/test_children.py::test_a_parent_with_an_on_cancel_runs_it_when_a_child_fails",
+            "tests/life/test_corners.py::test_a_waiting_parent_that_is_cancelled_undoes_its_work_once",
+            "tests/life/test_corners.py::test_a_waiting_parent_whose_child_fails_undoes_its_work_once_and_has_failed",
+            "tests/life/test_corners.py::test_a_finalize_that_is_cancelled_is_stopped_and_undone",
         ],
         "on_cancel is never for a preemption, pause, timeout or shutdown": [
             "tests/life/test_cancelling.py::test_on_cancel_never_runs_for_a_timeout_a_pause_a_preemption_or_a_shutdown",
@@ -678,6 +687,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         "A cancel takes the whole subtree": [
             "tests/life/test_children.py::test_cancelling_a_parent_cancels_its_whole_subtree",
             "tests/life/test_cascades.py::test_a_cancelled_subtree_is_announced_task_by_task",
+            "tests/life/test_corners.py::test_a_superseded_parent_takes_its_subtree_along_and_the_new_one_starts_over",
         ],
         "cancel_where is one transaction": [
             "tests/life/test_cancelling.py::test_cancel_where_is_one_transaction_over_all_that_is_meant",
@@ -774,6 +784,8 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         "What is interrupted is pending with its attempt refunded before the exit, and needs no recovery": [
             "tests/life/test_restarts.py::test_what_a_stop_interrupted_needs_no_recovery",
             "tests/engine/test_processes.py::test_a_signal_drains_and_puts_back_what_did_not_end",
+            "tests/life/test_corners.py::test_a_stop_while_a_parent_waits_changes_nothing_for_it",
+            "tests/life/test_corners.py::test_a_thread_that_takes_its_time_to_stop_is_waited_for",
         ],
         "Everything accepted is written": [
             "tests/engine/test_stopping.py::test_cancelling_the_block_stops_at_once_and_loses_nothing",
