@@ -352,7 +352,9 @@ class Attempt:
 
     def check(self) -> None:
         if self.is_stopping:
-            why = "its cancel_grace is over" if self.cause is None else self.cause.value
+            why = "its cancel_grace is over"
+            if self._undoing is None and self.cause is not None:
+                why = self.cause.value
             raise Stopped(f"task {self.record.id} is to stop: {why}")
 
     def state(self, of: type[S]) -> S:
