@@ -6,6 +6,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import anyio
 import pytest
 
 from taskmill import Context, TaskStatus
@@ -75,8 +76,8 @@ async def test_a_parent_of_many_children(is_cancelled: bool, many: int) -> None:
 
         app.body("p", body)
         parent = await app.work.submit(Do(name="p"))
-        while await app.work.count() < many:
-            await app.work.wait((await app.work.submit(Nap(name="tick", seconds=0.1))).id)
+        await anyio.sleep(0.5)
+        assert await app.work.count() > many
         if is_cancelled:
             await app.work.cancel(parent.id)
         with shallow():
