@@ -1,18 +1,22 @@
-"""Which files there are: a task for each directory, submitting one for each subdirectory."""
+"""Which files there are: a task for each directory, its subdirectories its children.
+
+When those have ended, a directory's finalize adds their sums to its own.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from taskmill import Context, Domain, DomainKey, Task
+from taskmill import Context, Domain, DomainKey, Task, TaskRecord, TaskStatus
 from taskmill.demo.catalogue import Catalogue
 from taskmill.demo.paths import inside, label, reason
 from taskmill.demo.tally import Stage, Tally
-from taskmill.demo.values import Listing, Problem, Run, SeenFile
+from taskmill.demo.values import Listing, Problem, Run, SeenFile, Subtree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Set
@@ -20,7 +24,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHUNK = 1_000
-"""Tasks submitted in one transaction."""
+"""Tasks submitted in one transaction, or read at once."""
+
+ENDED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.DEAD)
 
 # O_NOFOLLOW: a directory that was swapped for a symlink since it was listed is not entered.
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,8 +43,8 @@ class Scanning(DomainKey, name="scan"):
     """Listing directories."""
 
 
-class ListDirectory(Task[Scanning], name="directory"):
-    """List one directory. A path is bytes: a file name need not be text."""
+class ListDirectory(Task[Scanning, Subtree], name="directory", fail_fast=False):
+    """List one directory and all below it. A path is bytes: a file name need not be text."""
 
     run: int
     path: bytes
@@ -52,25 +58,33 @@ def scan_domain(config: ScanConfig) -> Domain[Scanning]:
     return Domain(Scanning, handlers=[list_directory], state=[config])
 
 
-@ListDirectory.handler
-async def list_directory(task: ListDirectory, ctx: Context[Scanning]) -> None:
-    """Record what the directory holds, then submit its subdirectories.
+async def record_directory(task: ListDirectory, ctx: Context[Scanning]) -> Subtree:
+    """Record what the directory holds, then spawn its subdirectories; return what it holds itself.
 
-    A task left in the queue by an earlier run does nothing: this run lists everything anew.
     Whatever is done twice after a failure is the same the second time.
     """
-    run, tally = ctx.state(Run), ctx.state(Tally)
-    if task.run != run.id:
-        return
+    tally = ctx.state(Tally)
     listing = await ctx.run_in_thread(
-        _listed, task.path, run, ctx.state(Catalogue), ctx.state(ScanConfig)
+        _listed, task.path, ctx.state(Run), ctx.state(Catalogue), ctx.state(ScanConfig)
     )
     tally.saw(len(listing.files), sum(file.size for file in listing.files))
     tally.failed(len(listing.problems))
     tally.expect(Stage.SCAN, len(listing.subdirectories))
     for paths in chunks(listing.subdirectories, CHUNK):
-        await ctx.spawn_many([ListDirectory(run=run.id, path=path) for path in paths])
+        await ctx.spawn_many([ListDirectory(run=task.run, path=path) for path in paths])
     tally.ended(Stage.SCAN)
+    return Subtree(directories=1, symlinks=listing.symlinks, specials=listing.specials)
+
+
+async def sum_up(task: ListDirectory, own: Subtree, ctx: Context[Scanning]) -> Subtree:
+    """Add what the subdirectories hold; with the root's sums, the listing is whole."""
+    run, whole = ctx.state(Run), await _with_children(own, ctx)
+    if task.path == run.root:
+        await ctx.run_in_thread(ctx.state(Catalogue).end_listing, run, whole)
+    return whole
+
+
+list_directory = ListDirectory.handler(record_directory, finalize=sum_up)
 
 
 def read_directory(path: bytes, ignored: Set[bytes] = frozenset()) -> Listing:
@@ -105,9 +119,24 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
+async def _with_children(own: Subtree, ctx: Context[Scanning]) -> Subtree:
+    """Page by page: a directory may have very many."""
+    scans, after = ctx.domain(Scanning), None
+    while True:
+        page = await scans.tasks(parent=ctx.id, status=ENDED, limit=CHUNK, after=after)
+        own = sum(map(_subtree, page), start=own)
+        if page.next is None:
+            return own
+        after = page.next
+
+
+def _subtree(child: TaskRecord) -> Subtree:
+    return Subtree(failed=1) if child.result is None else Subtree(**json.loads(child.result))
+
+
 def _listed(path: bytes, run: Run, catalogue: Catalogue, config: ScanConfig) -> Listing:
     listing = read_directory(path, config.ignored)
-    catalogue.record_listing(run, path, listing)
+    catalogue.record_listing(run, listing)
     return listing
 
 
