@@ -7,7 +7,7 @@
     │   finalize: adds up what they hold; the root's also notes that the listing is whole
     ▼ depends_on
     digest::twins    also depends on a digest::twins that an earlier run left
-    │   children: a digest::file for each file that may have a twin
+    │   children: digest::files, which read what may have a twin
     │   finalize: counts those that failed
     ▼ depends_on
     report::write    of both
@@ -26,7 +26,7 @@ from anyio import to_thread
 
 from taskmill import GroupPolicy, Progress, Scheduler, Stop, Submitted
 from taskmill.demo.beside import beside
-from taskmill.demo.digest import DigestConfig, DigestFile, Digesting, DigestTwins, digest_domain
+from taskmill.demo.digest import DigestConfig, DigestFiles, Digesting, DigestTwins, digest_domain
 from taskmill.demo.leftovers import keep_digests
 from taskmill.demo.paths import OwnFiles
 from taskmill.demo.report import (
@@ -111,15 +111,13 @@ async def submit_graph(scheduler: Scheduler, run: Run, tally: Tally) -> Graph:
     """Submit a run. Digests that an earlier one left go on beside its listing."""
     digests = scheduler.domain(Digesting)
     left = await digests.ids(types=[DigestTwins])
-    tally.inherit(Stage.DIGEST, await digests.count(types=[DigestFile]))
+    tally.inherit(Stage.DIGEST, await digests.count(types=[DigestFiles]))
     tally.expect(Stage.SCAN, 1)
     tally.expect(Stage.REPORT, 1)
     scan = await scheduler.domain(Scanning).submit(
         ListDirectory(run=run.id, path=run.root), tags=run.tags
     )
-    twins = await digests.submit(
-        DigestTwins(run=run.id), depends_on=[scan, *left], tags=run.tags
-    )
+    twins = await digests.submit(DigestTwins(run=run.id), depends_on=[scan, *left], tags=run.tags)
     report = await scheduler.domain(Reporting).submit(
         WriteReport(run=run.id), depends_on=[scan, twins], tags=run.tags
     )
@@ -127,7 +125,7 @@ async def submit_graph(scheduler: Scheduler, run: Run, tally: Tally) -> Graph:
 
 
 async def _note_large_files(scheduler: Scheduler, tally: Tally) -> None:
-    async with scheduler.domain(Digesting).events(DigestFile) as events:
+    async with scheduler.domain(Digesting).events(DigestFiles) as events:
         async for event in events:
             match event:
                 case Progress(header=header, fraction=fraction):
