@@ -2,15 +2,15 @@
 
 ::
 
-    scan::directory  of the root
-    │   children: a scan::directory for each subdirectory, to any depth
-    │   finalize: adds up what they hold; the root's also notes that the listing is whole
+    scan::directories  the root
+    │   children: scan::directories, a few subdirectories each, to any depth
+    │   finalize: adds up what is below; the root's also notes that the listing is whole
     ▼ depends_on
-    digest::twins    also depends on a digest::twins that an earlier run left
-    │   children: digest::files, which read what may have a twin
-    │   finalize: counts those that failed
+    digest::twins      depends also on a digest::twins that an earlier run left
+    │   children: digest::files, a few files each that may have twins
+    │   finalize: counts the tasks that failed
     ▼ depends_on
-    report::write    of both
+    report::write      depends on both
 
 Every task has the run's tag, the children by inheritance; so ``cancel_where(tags=run.tags)``
 cancels the graph as a whole.
@@ -37,7 +37,7 @@ from taskmill.demo.report import (
     answer_of,
     report_domain,
 )
-from taskmill.demo.scan import ListDirectory, ScanConfig, Scanning, scan_domain
+from taskmill.demo.scan import ListDirectories, ScanConfig, Scanning, scan_domain
 from taskmill.demo.tally import Stage, Tally
 from taskmill.demo.values import Run, Subtree
 
@@ -115,7 +115,7 @@ async def submit_graph(scheduler: Scheduler, run: Run, tally: Tally) -> Graph:
     tally.expect(Stage.SCAN, 1)
     tally.expect(Stage.REPORT, 1)
     scan = await scheduler.domain(Scanning).submit(
-        ListDirectory(run=run.id, path=run.root), tags=run.tags
+        ListDirectories(run=run.id, paths=(run.root,)), tags=run.tags
     )
     twins = await digests.submit(DigestTwins(run=run.id), depends_on=[scan, *left], tags=run.tags)
     report = await scheduler.domain(Reporting).submit(

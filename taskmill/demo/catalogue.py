@@ -121,7 +121,7 @@ class Catalogue:
         with self._lock:
             self._connection.execute(SEE_PROBLEM, (run.id, *problem))
 
-    def end_listing(self, run: Run, tree: Subtree) -> None:
+    def end_listing(self, run: Run, below: Subtree) -> None:
         """Note that the listing is whole: files below its root that it has not seen are dropped."""
         first = inside(run.root)
         bounds = {"run": run.id, "first": first, "after": first[:-1] + b"0"}  # "0" follows "/"
@@ -130,7 +130,7 @@ class Catalogue:
             connection.execute(FORGET_FILES, bounds)
             connection.execute(FORGET_PROBLEMS, bounds)
             connection.execute(FORGET_LISTINGS)
-            connection.execute(SAVE_LISTING, {**attrs.asdict(tree), "run": run.id})
+            connection.execute(SAVE_LISTING, {**attrs.asdict(below), "run": run.id})
 
     def has_digest(self, path: bytes, size: int, mtime_ns: int) -> bool:
         """Whether the content of this version of the file is known."""
@@ -179,7 +179,7 @@ class Catalogue:
             files=files,
             bytes=size,
             hard_links=hard_links,
-            directories=directories,
+            directories=directories + 1,  # the root
             symlinks=symlinks,
             specials=specials,
         )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 async def cancel_run(database: Path, run: Run) -> int:
     """Cancel all that is left of runs over this tree; how many tasks that were."""
+    if not database.exists():
+        return 0
     async with _without_handlers(database) as scheduler:
         return len(await scheduler.cancel_where(tags=run.tags))
 

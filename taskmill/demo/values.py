@@ -61,13 +61,13 @@ class Listing:
 
 @attrs.frozen(kw_only=True)
 class Subtree:
-    """What is in a directory and all those below it."""
+    """How much is below some directories, without their files."""
 
     directories: int = 0
     symlinks: int = 0
     specials: int = 0
     failed: int = 0
-    """Directories that could not be listed for a fault that is not theirs."""
+    """Tasks that failed, for a fault that is not their directories'."""
 
     def __add__(self, other: Subtree) -> Subtree:
         return Subtree(
