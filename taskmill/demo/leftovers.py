@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
+
 from taskmill import Domain, Scheduler
 from taskmill.demo.digest import Digesting
 from taskmill.demo.report import Reporting
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 async def cancel_run(database: Path, run: Run) -> int:
     """Cancel all that is left of runs over this tree; how many tasks that were."""
-    if not database.exists():
+    if not await anyio.Path(database).exists():
         return 0
     async with _without_handlers(database) as scheduler:
         return len(await scheduler.cancel_where(tags=run.tags))

@@ -69,7 +69,7 @@ async def attend(
 
 
 async def give_up(settings: Settings) -> Cancelled | Refused:
-    """Cancel what is left of interrupted runs over the directory, so that no run goes on with it."""
+    """Cancel what interrupted runs over the directory left: no later one goes on with it."""
     try:
         return Cancelled(await cancel_run(settings.own.database, Run(settings.root)))
     except StoreError as error:
