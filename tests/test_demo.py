@@ -351,6 +351,16 @@ def test_killed_three_times_it_gives_the_right_answer_and_reads_nothing_twice(
     assert figures.bytes_read == (FILES - known) * SIZE
 
 
+DYING_WHILE_DIGESTS_ARE_SPAWNED = """
+from taskmill import Context
+
+async def spawn_many(self, tasks, spawn_many=Context.spawn_many):
+    await spawn_many(self, tasks)
+    if type(tasks[0]).__name__ == "DigestFiles":
+        die()
+
+Context.spawn_many = spawn_many
+"""
 DYING_AT_THE_END_OF_THE_LISTING = """
 from taskmill.demo.catalogue import Catalogue
 
@@ -364,6 +374,16 @@ DomainHandle.count = lambda self, **where: die() if "parent" in where else count
 """
 
 
+def run_and_die(root: Path, db: Path, dying: str) -> None:
+    """Run the demo with a change to it that kills it with SIGKILL."""
+    die = "import os\ndie = lambda: os.kill(os.getpid(), 9)\n"
+    script = f"{die}{dying}\nfrom taskmill.cli import main\nmain()"
+    killed = subprocess.run(
+        [sys.executable, "-c", script, "demo", root, "--db", db], capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+
+
 @pytest.mark.parametrize(
     ("dying", "digests"),
     [(DYING_AT_THE_END_OF_THE_LISTING, 0), (DYING_AT_THE_END_OF_THE_DIGESTS, FILES)],
@@ -371,12 +391,8 @@ DomainHandle.count = lambda self, **where: die() if "parent" in where else count
 def test_killed_in_the_middle_of_finalizing_it_goes_on_and_reads_nothing_twice(
     tree: Path, db: Path, dying: str, digests: int
 ) -> None:
-    die = "import os\ndie = lambda: os.kill(os.getpid(), 9)\n"
-    script = f"{die}{dying}\nfrom taskmill.cli import main\nmain()"
-    killed = subprocess.run(
-        [sys.executable, "-c", script, "demo", tree, "--db", db], capture_output=True, check=False
-    )
-    assert (killed.returncode, digests_in(db)) == (-signal.SIGKILL, digests)
+    run_and_die(tree, db, dying)
+    assert digests_in(db) == digests
     found, figures = run_here(tree, db)
     assert answer(found) == plain_walk(tree)
     assert figures.bytes_read == (FILES - digests) * SIZE
@@ -386,6 +402,17 @@ def test_killed_in_the_middle_of_finalizing_it_goes_on_and_reads_nothing_twice(
         assert first.id in second.depends_on
     else:
         assert (first.status, first.run) == (TaskStatus.DEPENDENCY_FAILED, 0)
+
+
+def test_killed_while_digests_are_spawned_it_goes_on_and_reads_nothing_twice(
+    tree: Path, db: Path
+) -> None:
+    run_and_die(tree, db, DYING_WHILE_DIGESTS_ARE_SPAWNED)
+    known = digests_in(db)
+    found, figures = run_here(tree, db)
+    assert figures.inherited > 0
+    assert answer(found) == plain_walk(tree)
+    assert figures.bytes_read == (FILES - known) * SIZE
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -93,8 +93,13 @@ def digest_domain(config: DigestConfig) -> Domain[Digesting]:
 
 
 async def spawn_digests(task: DigestTwins, ctx: Context[Digesting]) -> None:
-    """Have each file read whose size another one has, and whose digest is not known."""
-    run, tally = Run(ctx.state(Run).root, task.run), ctx.state(Tally)
+    """Have each file read whose size another one has, and whose digest is not known.
+
+    What an earlier run had not come to spawn, this run finds itself: one task for each file.
+    """
+    run, tally = ctx.state(Run), ctx.state(Tally)
+    if task.run != run.id:
+        return
     tally.enter(Stage.DIGEST)
     with closing(ctx.state(Catalogue).candidates(run, CHUNK)) as candidates:
         while files := await ctx.run_in_thread(next, candidates, None):
