@@ -14,21 +14,35 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 from time import sleep
+from typing import Any
 
 import anyio
 import pytest
 
 import taskmill.cli
-from taskmill import Domain, DomainKey, Scheduler
-from taskmill.demo.app import Found, Settings, find_duplicates
+from taskmill import (
+    Completed,
+    Domain,
+    DomainKey,
+    Scheduler,
+    TaskCancelled,
+    TaskRecord,
+    TaskStatus,
+)
+from taskmill.demo.app import Found, Settings, find_duplicates, scheduler_of, submit_graph
 from taskmill.demo.catalogue import Catalogue
+from taskmill.demo.digest import DigestFiles, Digesting
 from taskmill.demo.paths import OwnFiles, as_text
+from taskmill.demo.report import Reporting
+from taskmill.demo.scan import Scanning
 from taskmill.demo.tally import Figures, Stage, Tally
+from taskmill.demo.values import Run
 
 COMMAND = (sys.executable, "-m", "taskmill", "demo")
 PLAIN = {**os.environ, "TERM": "dumb", "PYTHONWARNINGS": "error"}
 SIZE = 512
 FILES = 3_000
+FOLDERS = 30
 
 
 class Elsewhere(DomainKey, name="elsewhere"):
@@ -51,9 +65,13 @@ def answer(found: Found) -> dict[str, list[str]]:
     return {g.sha256: sorted(map(as_text, g.paths)) for g in found.answer.groups}
 
 
+def settings_of(root: Path, db: Path) -> Settings:
+    return Settings(root=bytes(root), own=OwnFiles(db), concurrency=16)
+
+
 def run_here(root: Path, db: Path) -> tuple[Found, Figures]:
     """Run the demo in this process and see what it counted."""
-    settings, tally = Settings(root=bytes(root), own=OwnFiles(db), concurrency=16), Tally()
+    settings, tally = settings_of(root, db), Tally()
 
     async def run() -> Found:
         with Catalogue(settings.own.catalogue) as catalogue:
@@ -64,13 +82,25 @@ def run_here(root: Path, db: Path) -> tuple[Found, Figures]:
     return found, tally.figures()
 
 
+def ended_tasks(db: Path) -> list[TaskRecord]:
+    """All that runs have left in the task database, by id; nothing may be active."""
+    domains: list[Domain[Any]] = [Domain(Scanning), Domain(Digesting), Domain(Reporting)]
+
+    async def read() -> list[TaskRecord]:
+        async with Scheduler(db, domains=domains) as scheduler:
+            assert await scheduler.count() == 0
+            return sorted(await scheduler.history(limit=10_000), key=lambda task: task.id)
+
+    return anyio.run(read)
+
+
 def run_command(*args: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *args], capture_output=True, text=True, timeout=60, env=PLAIN | env, check=False
     )
 
 
-def grow(root: Path, *, files: int, folders: int = 30) -> Path:
+def grow(root: Path, *, files: int, folders: int = FOLDERS) -> Path:
     """A tree of files of one size, a third of them copies."""
     for number in range(files):
         folder = root / f"top{number % 3}" / f"folder{number % folders}"
@@ -200,6 +230,76 @@ def test_the_database_may_lie_in_the_tree(tmp_path: Path) -> None:
     assert first.answer.counts.files == 30
 
 
+# --- one graph ---
+
+
+def test_a_run_is_one_graph_of_parents_children_and_dependencies(tree: Path, db: Path) -> None:
+    run_here(tree, db)
+    tasks = {task.id: task for task in ended_tasks(db)}
+    scan, twins, report = (task for task in tasks.values() if task.parent is None)
+    types = [task.type for task in (scan, twins, report)]
+    assert types == ["scan::directories", "digest::twins", "report::write"]
+    assert (twins.depends_on, report.depends_on) == ((scan.id,), (scan.id, twins.id))
+    assert json.loads(scan.result or "")["directories"] == FOLDERS + 3
+    parents = {"scan::directories": "scan::directories", "digest::files": "digest::twins"}
+    for task in tasks.values():
+        assert (task.status, task.tags) == (TaskStatus.COMPLETED, {"demo": str(tree)})
+        if task.parent is not None:
+            parent = tasks[task.parent]
+            assert parent.type == parents[task.type]
+            assert task.finished_at is not None
+            assert parent.finished_at is not None
+            assert task.finished_at <= parent.finished_at
+
+
+def test_it_is_cancelled_as_a_whole_by_its_tag(tree: Path, db: Path) -> None:
+    settings, run, tally = settings_of(tree, db), Run(bytes(tree)), Tally()
+
+    async def cancelled() -> None:
+        with Catalogue(settings.own.catalogue) as catalogue:
+            async with (
+                scheduler_of(settings, run, catalogue, tally) as scheduler,
+                scheduler.events(DigestFiles) as events,
+            ):
+                graph = await submit_graph(scheduler, run, tally)
+                async for event in events:
+                    if isinstance(event, Completed):
+                        break
+                named = await scheduler.cancel_where(tags=run.tags)
+                assert {graph.digests.id, graph.report.id} < set(named)
+                with pytest.raises(TaskCancelled):
+                    await scheduler.result(graph.report)
+                await scheduler.idle()
+
+    anyio.run(cancelled)
+    ends = {(task.type, task.status) for task in ended_tasks(db)}
+    assert ends == {
+        ("scan::directories", TaskStatus.COMPLETED),
+        ("digest::twins", TaskStatus.CANCELLED),
+        ("digest::files", TaskStatus.COMPLETED),
+        ("digest::files", TaskStatus.CANCELLED),
+        ("report::write", TaskStatus.CANCELLED),
+    }
+    known = digests_in(db)
+    found, figures = run_here(tree, db)
+    assert answer(found) == plain_walk(tree)
+    assert (figures.inherited, figures.bytes_read) == (0, (FILES - known) * SIZE)
+
+
+def test_what_an_interrupted_run_left_can_be_cancelled(
+    tree: Path, tmp_path: Path, db: Path
+) -> None:
+    assert run_command(tree, "--db", db, "--cancel").stderr == "taskmill: cancelled 0 tasks\n"
+    assert not db.exists()
+    end_when_read(tree, db, 10, signal.SIGINT)
+    assert run_command(tmp_path, "--db", db, "--cancel").stderr == "taskmill: cancelled 0 tasks\n"
+    done = run_command(tree, "--db", db, "--cancel")
+    assert (done.returncode, done.stdout) == (0, "")
+    number = done.stderr.removeprefix("taskmill: cancelled ").removesuffix(" tasks\n")
+    assert int(number) > 2
+    assert [task.status for task in ended_tasks(db)].count(TaskStatus.CANCELLED) == int(number)
+
+
 # --- a second run ---
 
 
@@ -247,6 +347,70 @@ def test_killed_three_times_it_gives_the_right_answer_and_reads_nothing_twice(
         end_when_read(tree, db, FILES * part // 4, signal.SIGKILL)
     known = digests_in(db)
     found, figures = run_here(tree, db)
+    assert answer(found) == plain_walk(tree)
+    assert figures.bytes_read == (FILES - known) * SIZE
+
+
+DYING_WHILE_DIGESTS_ARE_SPAWNED = """
+from taskmill import Context
+
+async def spawn_many(self, tasks, spawn_many=Context.spawn_many):
+    await spawn_many(self, tasks)
+    if type(tasks[0]).__name__ == "DigestFiles":
+        die()
+
+Context.spawn_many = spawn_many
+"""
+DYING_AT_THE_END_OF_THE_LISTING = """
+from taskmill.demo.catalogue import Catalogue
+
+Catalogue.end_listing = lambda *_: die()
+"""
+DYING_AT_THE_END_OF_THE_DIGESTS = """
+from taskmill import DomainHandle
+
+count = DomainHandle.count
+DomainHandle.count = lambda self, **where: die() if "parent" in where else count(self, **where)
+"""
+
+
+def run_and_die(root: Path, db: Path, dying: str) -> None:
+    """Run the demo with a change to it that kills it with SIGKILL."""
+    die = "import os\ndie = lambda: os.kill(os.getpid(), 9)\n"
+    script = f"{die}{dying}\nfrom taskmill.cli import main\nmain()"
+    killed = subprocess.run(
+        [sys.executable, "-c", script, "demo", root, "--db", db], capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("dying", "digests"),
+    [(DYING_AT_THE_END_OF_THE_LISTING, 0), (DYING_AT_THE_END_OF_THE_DIGESTS, FILES)],
+)
+def test_killed_in_the_middle_of_finalizing_it_goes_on_and_reads_nothing_twice(
+    tree: Path, db: Path, dying: str, digests: int
+) -> None:
+    run_and_die(tree, db, dying)
+    assert digests_in(db) == digests
+    found, figures = run_here(tree, db)
+    assert answer(found) == plain_walk(tree)
+    assert figures.bytes_read == (FILES - digests) * SIZE
+    [first, second] = [task for task in ended_tasks(db) if task.type == "digest::twins"]
+    if digests:
+        assert (first.status, first.run) == (TaskStatus.COMPLETED, 3)
+        assert first.id in second.depends_on
+    else:
+        assert (first.status, first.run) == (TaskStatus.DEPENDENCY_FAILED, 0)
+
+
+def test_killed_while_digests_are_spawned_it_goes_on_and_reads_nothing_twice(
+    tree: Path, db: Path
+) -> None:
+    run_and_die(tree, db, DYING_WHILE_DIGESTS_ARE_SPAWNED)
+    known = digests_in(db)
+    found, figures = run_here(tree, db)
+    assert figures.inherited > 0
     assert answer(found) == plain_walk(tree)
     assert figures.bytes_read == (FILES - known) * SIZE
 

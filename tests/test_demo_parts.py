@@ -14,14 +14,14 @@ import pytest
 from rich.console import Console
 
 from taskmill.demo.catalogue import Catalogue
-from taskmill.demo.digest import FileChangedError, sha256
+from taskmill.demo.digest import FILES, SIZE, FileChangedError, FileVersion, batches, sha256
 from taskmill.demo.pace import Pace
-from taskmill.demo.paths import OwnFiles, as_text, inside, printable, top_directory
+from taskmill.demo.paths import OwnFiles, as_text, inside, printable, tag_value, top_directory
 from taskmill.demo.report import Answer, as_json, as_table
 from taskmill.demo.scan import read_directory
 from taskmill.demo.summary import totals
 from taskmill.demo.tally import Figures, Stage, Tally
-from taskmill.demo.values import Counts, DuplicateGroup, Listing, Problem, Run, SeenFile
+from taskmill.demo.values import Counts, DuplicateGroup, Listing, Problem, Run, SeenFile, Subtree
 from taskmill.demo.view import can_animate, line, picture, size_text, time_text
 
 
@@ -29,9 +29,9 @@ def ignore(_count: int, _done: int) -> None:
     pass
 
 
-def version_of(path: bytes) -> tuple[bytes, int, int]:
+def version_of(path: bytes) -> FileVersion:
     found = os.lstat(path)
-    return path, found.st_size, found.st_mtime_ns
+    return FileVersion(path, found.st_size, found.st_mtime_ns)
 
 
 def file_in(folder: bytes, name: bytes, content: bytes) -> bytes:
@@ -53,6 +53,14 @@ def test_the_group_of_a_file_is_the_top_directory_it_is_in() -> None:
     assert top_directory(b"/r/a/b/c", b"/r") == "a"
     assert top_directory(b"/r/c", b"/r") == "."
     assert top_directory(b"/usr/lib", b"/") == "usr"
+
+
+def test_a_tag_names_a_tree_as_it_reads_where_it_can() -> None:
+    assert tag_value("/srv/ü".encode()) == "/srv/ü"
+    odd = [b"/\xff", b"/\\xff", b"/a\n", b"/" + b"x" * 300]
+    values = [tag_value(path) for path in odd]
+    assert values[1] == "/\\xff"
+    assert [len(value) for value in values] == [64, 5, 64, 64]
 
 
 # --- listing ---
@@ -97,7 +105,7 @@ def test_a_digest_is_that_of_the_content(tmp_path: Path) -> None:
     content = b"taskmill" * 300_000
     path = file_in(bytes(tmp_path), b"file", content)
     read: list[int] = []
-    digest = sha256(*version_of(path), lambda _count, done: read.append(done))
+    digest = sha256(version_of(path), lambda _count, done: read.append(done))
     assert digest == hashlib.sha256(content).digest()
     assert read[-1] == len(content)
     assert len(read) > 1
@@ -110,7 +118,7 @@ def test_a_file_that_changes_while_it_is_read_has_no_digest(tmp_path: Path) -> N
         os.utime(path, ns=(1, 1))
 
     with pytest.raises(FileChangedError):
-        sha256(*version_of(path), change)
+        sha256(version_of(path), change)
 
 
 @pytest.mark.parametrize("become", ["pipe", "symlink", "larger", "directory"])
@@ -128,7 +136,17 @@ def test_a_file_that_is_another_by_now_is_not_read(tmp_path: Path, become: str) 
         case _:
             (tmp_path / "file").mkdir()
     with pytest.raises(FileChangedError):
-        sha256(*version, ignore)
+        sha256(version, ignore)
+
+
+def test_a_task_reads_a_few_small_files_of_one_top_directory_or_a_large_one() -> None:
+    small = [seen(b"/r/a/%d" % number) for number in range(FILES + 1)]
+    large = [seen(b"/r/a/large", SIZE + 1), seen(b"/r/a/last"), seen(b"/r/b/first")]
+    tasks = list(batches(Run(b"/r"), [*small, *large]))
+    assert [len(task.files) for task in tasks] == [FILES, 1, 1, 1, 1]
+    assert [task.top for task in tasks] == ["a", "a", "a", "a", "b"]
+    files = [file.path for task in tasks for file in task.files]
+    assert files == [file.path for file in [*small, *large]]
 
 
 # --- catalogue ---
@@ -147,7 +165,7 @@ def test_only_files_that_share_a_size_and_are_not_empty_are_candidates(tmp_path:
     files = [seen(b"/r/a"), seen(b"/r/b"), seen(b"/r/c"), seen(b"/r/d", 6)]
     files += [seen(b"/r/e", 0), seen(b"/r/f", 0)]
     with Catalogue(tmp_path / "c.db") as catalogue:
-        catalogue.record_listing(run, b"/r", Listing(files=files))
+        catalogue.record_listing(run, Listing(files=files))
         assert candidates(catalogue, run) == [b"/r/a", b"/r/b", b"/r/c"]
 
 
@@ -155,15 +173,15 @@ def test_a_digest_is_kept_until_size_or_time_of_the_file_change(tmp_path: Path) 
     pair = [seen(b"/r/a"), seen(b"/r/b")]
     with Catalogue(tmp_path / "c.db") as catalogue:
         first = Run(b"/r")
-        catalogue.record_listing(first, b"/r", Listing(files=pair))
+        catalogue.record_listing(first, Listing(files=pair))
         for file in pair:
             catalogue.save_digest(file.path, file.size, file.mtime_ns, b"digest")
         second = Run(b"/r")
-        catalogue.record_listing(second, b"/r", Listing(files=pair))
+        catalogue.record_listing(second, Listing(files=pair))
         assert candidates(catalogue, second) == []
         assert [group.paths for group in catalogue.duplicates(second)] == [[b"/r/a", b"/r/b"]]
         third = Run(b"/r")
-        catalogue.record_listing(third, b"/r", Listing(files=[pair[0], seen(b"/r/b", 5, 2)]))
+        catalogue.record_listing(third, Listing(files=[pair[0], seen(b"/r/b", 5, 2)]))
         assert candidates(catalogue, third) == [b"/r/b"]
         assert catalogue.duplicates(third) == []
 
@@ -171,7 +189,7 @@ def test_a_digest_is_kept_until_size_or_time_of_the_file_change(tmp_path: Path) 
 def test_a_digest_of_an_older_version_changes_nothing(tmp_path: Path) -> None:
     run = Run(b"/r")
     with Catalogue(tmp_path / "c.db") as catalogue:
-        catalogue.record_listing(run, b"/r", Listing(files=[seen(b"/r/a", 5, 2)]))
+        catalogue.record_listing(run, Listing(files=[seen(b"/r/a", 5, 2)]))
         catalogue.save_digest(b"/r/a", 5, 1, b"old")
         assert not catalogue.has_digest(b"/r/a", 5, 1)
         assert not catalogue.has_digest(b"/r/a", 5, 2)
@@ -179,20 +197,24 @@ def test_a_digest_of_an_older_version_changes_nothing(tmp_path: Path) -> None:
 
 def test_what_a_run_has_not_seen_below_its_root_is_forgotten(tmp_path: Path) -> None:
     old, new = Run(b"/"), Run(b"/r")
+    everything = [seen(b"/r0"), seen(b"/q"), seen(b"/r/gone"), seen(b"/r/here")]
     with Catalogue(tmp_path / "c.db") as catalogue:
-        elsewhere = [seen(b"/r0", 5), seen(b"/q", 5)]
-        catalogue.record_listing(old, b"/", Listing(files=[*elsewhere, seen(b"/r/gone")]))
-        catalogue.record_listing(new, b"/r", Listing(files=[seen(b"/r/here")]))
-        catalogue.forget_unseen(new)
-        assert catalogue.counts(old).files == len(elsewhere)
-        assert catalogue.counts(new).files == 1
+        catalogue.record_listing(old, Listing(files=everything))
+        for file in everything:
+            catalogue.save_digest(file.path, file.size, file.mtime_ns, b"digest")
+        catalogue.record_listing(new, Listing(files=[seen(b"/r/here")]))
+        catalogue.end_listing(new, Subtree(directories=2, symlinks=3))
+        known = [f.path for f in everything if catalogue.has_digest(f.path, f.size, f.mtime_ns)]
+        assert known == [b"/r0", b"/q", b"/r/here"]
+        counts = catalogue.counts(new)
+        assert (counts.files, counts.directories, counts.symlinks) == (1, 3, 3)
 
 
 def test_times_and_inodes_beyond_64_bits_can_be_kept(tmp_path: Path) -> None:
     run, far = Run(b"/r"), 2**70
     pair = [seen(b"/r/a", 5, far, f"1:{2**64 - 1}"), seen(b"/r/b", 5, -far)]
     with Catalogue(tmp_path / "c.db") as catalogue:
-        catalogue.record_listing(run, b"/r", Listing(files=pair))
+        catalogue.record_listing(run, Listing(files=pair))
         assert [file for chunk in catalogue.candidates(run, 9) for file in chunk] == pair
 
 

@@ -20,8 +20,8 @@ import click
 from taskmill.demo.app import Found, Settings
 from taskmill.demo.paths import OwnFiles
 from taskmill.demo.report import as_json
-from taskmill.demo.session import Interrupted, Outcome, Refused, attend
-from taskmill.demo.summary import print_summary
+from taskmill.demo.session import Cancelled, Interrupted, Outcome, Refused, attend, give_up
+from taskmill.demo.summary import many, print_summary
 from taskmill.demo.tally import Tally
 from taskmill.demo.view import animate, can_animate, print_lines
 
@@ -51,7 +51,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many tasks run at once.",
 )
-def demo(*, directory: bytes | None, db: Path | None, as_document: bool, concurrency: int) -> None:
+@click.option(
+    "--cancel", is_flag=True, help="Cancel what an interrupted run over DIR left, and do no more."
+)
+def demo(
+    *,
+    directory: bytes | None,
+    db: Path | None,
+    as_document: bool,
+    concurrency: int,
+    cancel: bool,
+) -> None:
     r"""Find the duplicate files below DIR (default: the standard library of this Python).
 
     Files count as duplicates when their content is the same and not empty. Symbolic links are not
@@ -79,8 +89,12 @@ def demo(*, directory: bytes | None, db: Path | None, as_document: bool, concurr
     )
     tally, began = Tally(), perf_counter()
     follow = partial(_follower(as_document=as_document), tally)
+    outcome: Outcome
     try:
-        outcome = anyio.run(attend, settings, tally, follow)
+        if cancel:
+            outcome = anyio.run(give_up, settings)
+        else:
+            outcome = anyio.run(attend, settings, tally, follow)
     except KeyboardInterrupt:  # before `attend` listens to signals
         outcome = Interrupted(signal.SIGINT)
     time = timedelta(seconds=perf_counter() - began)
@@ -93,6 +107,8 @@ def demo(*, directory: bytes | None, db: Path | None, as_document: bool, concurr
             click.echo(
                 f"taskmill: stopped by {number.name}; the next run goes on from here", err=True
             )
+        case Cancelled(tasks=number):
+            click.echo(f"taskmill: cancelled {many(number, 'task')}", err=True)
         case Refused(message=message):
             click.echo(f"taskmill: {message}", err=True)
         case _:
@@ -106,6 +122,8 @@ def _exit_code(outcome: Outcome) -> int:
             return 1 if failed else 0
         case Interrupted(signal=number):
             return 128 + number
+        case Cancelled():
+            return 0
         case Refused():
             return 1
         case _:

@@ -4,7 +4,8 @@ Read it in this order:
 
 - `scan`, `digest` and `report` are three libraries that do not know each other; each exports
   one ``*_domain`` function;
-- `app` mounts them on one scheduler and runs them in three stages;
+- `app` mounts them on one scheduler and submits a run: one graph, which its docstring draws;
+- `leftovers` says what becomes of the graph of an earlier run;
 - `catalogue` is the application's own table, which outlives any run;
 - `session` says how a run ends, and `view`, `pace` and `summary` what a person sees of it.
 

@@ -12,6 +12,8 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Self, final
 
+import attrs
+
 from taskmill.demo.paths import inside
 from taskmill.demo.values import Counts, DuplicateGroup, Problem, SeenFile
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
     from pathlib import Path
 
-    from taskmill.demo.values import Listing, Run
+    from taskmill.demo.values import Listing, Run, Subtree
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -30,12 +32,12 @@ CREATE TABLE IF NOT EXISTS files (
     inode TEXT NOT NULL,     -- device:number
     digest BLOB
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS directories (
-    path BLOB PRIMARY KEY,
-    run INTEGER NOT NULL,
+CREATE TABLE IF NOT EXISTS listings (
+    run INTEGER PRIMARY KEY,
+    directories INTEGER NOT NULL,
     symlinks INTEGER NOT NULL,
     specials INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE TABLE IF NOT EXISTS problems (
     path BLOB PRIMARY KEY,
     run INTEGER NOT NULL,
@@ -48,12 +50,13 @@ ON CONFLICT (path) DO UPDATE SET
     run = excluded.run, size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,
     digest = CASE WHEN size = excluded.size AND mtime_ns = excluded.mtime_ns THEN digest END
 """
-SEE_DIRECTORY = (
-    "INSERT OR REPLACE INTO directories (run, path, symlinks, specials) VALUES (?, ?, ?, ?)"
-)
 SEE_PROBLEM = "INSERT OR REPLACE INTO problems (run, path, problem) VALUES (?, ?, ?)"
 FORGET_FILES = "DELETE FROM files WHERE path >= :first AND path < :after AND run <> :run"
-FORGET_DIRECTORIES = "DELETE FROM directories WHERE run <> :run"
+FORGET_LISTINGS = "DELETE FROM listings"
+SAVE_LISTING = """
+INSERT INTO listings (run, directories, symlinks, specials)
+VALUES (:run, :directories, :symlinks, :specials)
+"""
 FORGET_PROBLEMS = "DELETE FROM problems WHERE run <> :run"
 HAS_DIGEST = """
 SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND digest IS NOT NULL
@@ -77,10 +80,7 @@ FILE_TOTALS = """
 SELECT count(*), coalesce(sum(size), 0), count(*) - count(DISTINCT inode)
 FROM files WHERE run = :run
 """
-DIRECTORY_TOTALS = """
-SELECT count(*), coalesce(sum(symlinks), 0), coalesce(sum(specials), 0)
-FROM directories WHERE run = :run
-"""
+LISTING_TOTALS = "SELECT directories, symlinks, specials FROM listings WHERE run = :run"
 
 
 @final
@@ -103,13 +103,10 @@ class Catalogue:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def record_listing(self, run: Run, directory: bytes, listing: Listing) -> None:
+    def record_listing(self, run: Run, listing: Listing) -> None:
         """Mark what a directory holds as seen; a changed file loses its digest."""
         with self._lock, self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(
-                SEE_DIRECTORY, (run.id, directory, listing.symlinks, listing.specials)
-            )
             connection.executemany(
                 SEE_FILE,
                 (
@@ -124,15 +121,16 @@ class Catalogue:
         with self._lock:
             self._connection.execute(SEE_PROBLEM, (run.id, *problem))
 
-    def forget_unseen(self, run: Run) -> None:
-        """Drop files under the run's root that it has not seen; call when the listing is whole."""
+    def end_listing(self, run: Run, below: Subtree) -> None:
+        """Note that the listing is whole: files below its root that it has not seen are dropped."""
         first = inside(run.root)
         bounds = {"run": run.id, "first": first, "after": first[:-1] + b"0"}  # "0" follows "/"
         with self._lock, self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(FORGET_FILES, bounds)
-            connection.execute(FORGET_DIRECTORIES, bounds)
             connection.execute(FORGET_PROBLEMS, bounds)
+            connection.execute(FORGET_LISTINGS)
+            connection.execute(SAVE_LISTING, {**attrs.asdict(below), "run": run.id})
 
     def has_digest(self, path: bytes, size: int, mtime_ns: int) -> bool:
         """Whether the content of this version of the file is known."""
@@ -169,19 +167,19 @@ class Catalogue:
         return [Problem(*row) for row in rows]
 
     def counts(self, run: Run) -> Counts:
-        """How much the run has seen."""
+        """How much the run has seen; call when its listing is whole."""
         with self._lock:
             files, size, hard_links = self._connection.execute(
                 FILE_TOTALS, {"run": run.id}
             ).fetchone()
             directories, symlinks, specials = self._connection.execute(
-                DIRECTORY_TOTALS, {"run": run.id}
+                LISTING_TOTALS, {"run": run.id}
             ).fetchone()
         return Counts(
             files=files,
             bytes=size,
             hard_links=hard_links,
-            directories=directories,
+            directories=directories + 1,  # the root
             symlinks=symlinks,
             specials=specials,
         )

@@ -6,6 +6,7 @@ escapes, so text made from it is for reading only and is never turned back into 
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import attrs
@@ -17,6 +18,9 @@ DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock")
 
 LABEL = 200
 """Characters of a path that a label shows."""
+
+TAG_VALUE = 256
+"""Bytes that the value of a tag may have."""
 
 
 @attrs.frozen
@@ -90,6 +94,13 @@ def label(path: bytes) -> str:
     """``path`` as a task's label, which is bounded: the end of a path says most."""
     text = printable(path)
     return text if len(text) <= LABEL else "…" + text[1 - LABEL :]
+
+
+def tag_value(path: bytes) -> str:
+    """``path`` as the value of a tag: as it reads, or its SHA-256 where that is no bounded text."""
+    text = as_text(path)
+    is_exact = text.isprintable() and text.encode() == path and len(path) <= TAG_VALUE
+    return text if is_exact else hashlib.sha256(path).hexdigest()
 
 
 def reason(error: OSError) -> str:

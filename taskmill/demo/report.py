@@ -59,10 +59,9 @@ def report_domain(config: ReportConfig) -> Domain[Reporting]:
 
 @WriteReport.handler
 async def write_report(task: WriteReport, ctx: Context[Reporting]) -> list[str]:
-    """Write both files, each whole or not at all; nothing for an earlier run, long out of date."""
-    run, config = ctx.state(Run), ctx.state(ReportConfig)
-    if task.run != run.id:
-        return []
+    """Write both files, each whole or not at all."""
+    run, config = Run(ctx.state(Run).root, task.run), ctx.state(ReportConfig)
+    ctx.state(Tally).enter(Stage.REPORT)
     answer = await ctx.run_in_thread(answer_of, run, ctx.state(Catalogue))
     await ctx.run_in_thread(_write, config.json, [as_json(answer)])
     await ctx.run_in_thread(_write, config.table, as_table(answer))

@@ -1,18 +1,22 @@
-"""Which files there are: a task for each directory, submitting one for each subdirectory."""
+"""Which files there are: a task lists a few directories, and their subdirectories are its children.
+
+When those have ended, its finalize adds their sums to its own.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from taskmill import Context, Domain, DomainKey, Task
+from taskmill import Context, Domain, DomainKey, Task, TaskRecord, TaskStatus
 from taskmill.demo.catalogue import Catalogue
 from taskmill.demo.paths import inside, label, reason
 from taskmill.demo.tally import Stage, Tally
-from taskmill.demo.values import Listing, Problem, Run, SeenFile
+from taskmill.demo.values import Listing, Problem, Run, SeenFile, Subtree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Set
@@ -20,7 +24,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHUNK = 1_000
-"""Tasks submitted in one transaction."""
+"""Tasks submitted in one transaction, or read at once."""
+
+DIRECTORIES = 8
+"""How many directories a task lists."""
+
+ENDED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.DEAD)
 
 # O_NOFOLLOW: a directory that was swapped for a symlink since it was listed is not entered.
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,40 +46,48 @@ class Scanning(DomainKey, name="scan"):
     """Listing directories."""
 
 
-class ListDirectory(Task[Scanning], name="directory"):
-    """List one directory. A path is bytes: a file name need not be text."""
+class ListDirectories(Task[Scanning, Subtree], name="directories", fail_fast=False):
+    """List some directories and all below them. A path is bytes: a file name need not be text."""
 
     run: int
-    path: bytes
+    paths: tuple[bytes, ...]
 
     def task_label(self) -> str:
-        return label(self.path)
+        return label(self.paths[0])
 
 
 def scan_domain(config: ScanConfig) -> Domain[Scanning]:
     """The domain. It needs `Catalogue`, `Run` and `Tally` as state of the scheduler."""
-    return Domain(Scanning, handlers=[list_directory], state=[config])
+    return Domain(Scanning, handlers=[list_directories], state=[config])
 
 
-@ListDirectory.handler
-async def list_directory(task: ListDirectory, ctx: Context[Scanning]) -> None:
-    """Record what the directory holds, then submit its subdirectories.
+async def record_directories(task: ListDirectories, ctx: Context[Scanning]) -> Subtree:
+    """Record what the directories hold, then spawn their subdirectories; return what they hold.
 
-    A task left in the queue by an earlier run does nothing: this run lists everything anew.
     Whatever is done twice after a failure is the same the second time.
     """
-    run, tally = ctx.state(Run), ctx.state(Tally)
-    if task.run != run.id:
-        return
-    listing = await ctx.run_in_thread(
-        _listed, task.path, run, ctx.state(Catalogue), ctx.state(ScanConfig)
-    )
-    tally.saw(len(listing.files), sum(file.size for file in listing.files))
-    tally.failed(len(listing.problems))
-    tally.expect(Stage.SCAN, len(listing.subdirectories))
-    for paths in chunks(listing.subdirectories, CHUNK):
-        await ctx.spawn_many([ListDirectory(run=run.id, path=path) for path in paths])
-    tally.ended(Stage.SCAN)
+    subdirectories, own = await ctx.run_in_thread(_record, task, ctx)
+    children = [
+        ListDirectories(run=task.run, paths=tuple(paths))
+        for paths in chunks(subdirectories, DIRECTORIES)
+    ]
+    ctx.state(Tally).expect(Stage.SCAN, len(children))
+    for some in chunks(children, CHUNK):
+        await ctx.spawn_many(some)
+    ctx.state(Tally).ended(Stage.SCAN)
+    return own
+
+
+async def sum_up(task: ListDirectories, own: Subtree, ctx: Context[Scanning]) -> Subtree:
+    """Add what the children found; with the root's sums, the listing is whole."""
+    run = ctx.state(Run)
+    whole = await _with_children(own, ctx) if own.directories else own
+    if task.paths == (run.root,):
+        await ctx.run_in_thread(ctx.state(Catalogue).end_listing, run, whole)
+    return whole
+
+
+list_directories = ListDirectories.handler(record_directories, finalize=sum_up)
 
 
 def read_directory(path: bytes, ignored: Set[bytes] = frozenset()) -> Listing:
@@ -105,10 +122,39 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def _listed(path: bytes, run: Run, catalogue: Catalogue, config: ScanConfig) -> Listing:
-    listing = read_directory(path, config.ignored)
-    catalogue.record_listing(run, path, listing)
-    return listing
+async def _with_children(own: Subtree, ctx: Context[Scanning]) -> Subtree:
+    """Page by page, as there may be very many; each once, though a retry spawned it again."""
+    scans, after = ctx.domain(Scanning), None
+    found: dict[str, Subtree] = {}
+    while True:
+        page = await scans.tasks(parent=ctx.id, status=ENDED, limit=CHUNK, after=after)
+        found.update((child.payload, _subtree(child)) for child in page)
+        if page.next is None:
+            return sum(found.values(), start=own)
+        after = page.next
+
+
+def _subtree(child: TaskRecord) -> Subtree:
+    return Subtree(failed=1) if child.result is None else Subtree(**json.loads(child.result))
+
+
+def _record(task: ListDirectories, ctx: Context[Scanning]) -> tuple[list[bytes], Subtree]:
+    run, catalogue, tally = ctx.state(Run), ctx.state(Catalogue), ctx.state(Tally)
+    subdirectories: list[bytes] = []
+    own = Subtree()
+    for path in task.paths:
+        ctx.check()
+        listing = read_directory(path, ctx.state(ScanConfig).ignored)
+        catalogue.record_listing(run, listing)
+        tally.saw(len(listing.files), sum(file.size for file in listing.files))
+        tally.failed(len(listing.problems))
+        subdirectories += listing.subdirectories
+        own += Subtree(
+            directories=len(listing.subdirectories),
+            symlinks=listing.symlinks,
+            specials=listing.specials,
+        )
+    return subdirectories, own
 
 
 class _Contents:

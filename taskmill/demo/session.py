@@ -14,6 +14,8 @@ from taskmill import StoreError, TaskFailed
 from taskmill.demo.app import Found, Settings, find_duplicates
 from taskmill.demo.beside import beside
 from taskmill.demo.catalogue import Catalogue
+from taskmill.demo.leftovers import cancel_run
+from taskmill.demo.values import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -35,7 +37,14 @@ class Refused:
     message: str
 
 
-Outcome: TypeAlias = Found | Interrupted | Refused
+@attrs.frozen
+class Cancelled:
+    """What was left of a run was cancelled."""
+
+    tasks: int
+
+
+Outcome: TypeAlias = Found | Interrupted | Refused | Cancelled
 
 
 async def attend(
@@ -57,6 +66,14 @@ async def attend(
     except* sqlite3.Error as errors:
         outcome = Refused(f"cannot use {settings.own.catalogue}: {_first(errors)}")
     return outcome or Interrupted(signals.first)
+
+
+async def give_up(settings: Settings) -> Cancelled | Refused:
+    """Cancel what interrupted runs over the directory left: no later one goes on with it."""
+    try:
+        return Cancelled(await cancel_run(settings.own.database, Run(settings.root)))
+    except StoreError as error:
+        return Refused(str(error))
 
 
 async def _followed(

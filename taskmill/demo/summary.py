@@ -37,7 +37,7 @@ def print_summary(found: Found, figures: Figures, time: timedelta, stream: TextI
         _print_answer(found, console)
         seconds = max(time.total_seconds(), 0.001)
         rate = figures.tasks / seconds
-        done = _many(figures.tasks, "task")
+        done = many(figures.tasks, "task")
         console.print(Text(f"{done} in {time_text(time)}, {rate:,.0f} tasks/s"))
         for name in found.written:
             console.print(Text(f"written: {name}"), soft_wrap=True)
@@ -47,24 +47,24 @@ def print_summary(found: Found, figures: Figures, time: timedelta, stream: TextI
 def totals(answer: Answer) -> list[str]:
     """The totals as lines."""
     counts = answer.counts
-    directories = _many(counts.directories, "directory", "directories")
+    directories = many(counts.directories, "directory", "directories")
     lines = [
-        f"{_many(counts.files, 'file')}, {size_text(counts.bytes)}, in {directories}",
-        f"{_many(len(answer.groups), 'group')} of duplicates, {size_text(answer.wasted)} wasted",
-        _many(len(answer.problems), "error"),
+        f"{many(counts.files, 'file')}, {size_text(counts.bytes)}, in {directories}",
+        f"{many(len(answer.groups), 'group')} of duplicates, {size_text(answer.wasted)} wasted",
+        many(len(answer.problems), "error"),
     ]
     if counts.hard_links:
-        links = _many(counts.hard_links, "hard link")
+        links = many(counts.hard_links, "hard link")
         lines.append(f"{links} to another file (nothing is wasted there)")
     if counts.symlinks or counts.specials:
         lines.append(
-            f"passed over: {_many(counts.symlinks, 'symlink')}, "
-            + _many(counts.specials, "pipe, socket or device", "pipes, sockets and devices")
+            f"passed over: {many(counts.symlinks, 'symlink')}, "
+            + many(counts.specials, "pipe, socket or device", "pipes, sockets and devices")
         )
     return lines
 
 
-def _many(number: int, one: str, several: str | None = None) -> str:
+def many(number: int, one: str, several: str | None = None) -> str:
     """A number with its noun."""
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
@@ -80,7 +80,7 @@ def _print_answer(found: Found, console: Console) -> None:
     if len(answer.problems) > ERRORS:
         console.print(Text(f"not read: {len(answer.problems) - ERRORS:,} more", "yellow"))
     if found.failed_tasks:
-        text = f"{_many(found.failed_tasks, 'task')} failed: this answer is not complete; run again"
+        text = f"{many(found.failed_tasks, 'task')} failed: this answer is not complete; run again"
         console.print(Text(text, "red"))
 
 

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
+from taskmill.demo.paths import tag_value
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+TAG = "demo"
+"""What every task of a run is tagged with; the value names the tree."""
 
 
 @attrs.frozen
@@ -18,6 +24,11 @@ class Run:
     root: bytes
     id: int = attrs.field(factory=lambda: secrets.randbits(48))
     """Drawn, not counted: a deleted catalogue must not give an old run's id to a new one."""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tag of all tasks of the runs over this tree."""
+        return {TAG: tag_value(self.root)}
 
 
 class SeenFile(NamedTuple):
@@ -46,6 +57,25 @@ class Listing:
     symlinks: int = 0
     specials: int = 0
     """Pipes, sockets, devices: never opened."""
+
+
+@attrs.frozen(kw_only=True)
+class Subtree:
+    """How much is below some directories, without their files."""
+
+    directories: int = 0
+    symlinks: int = 0
+    specials: int = 0
+    failed: int = 0
+    """Tasks that failed, for a fault that is not their directories'."""
+
+    def __add__(self, other: Subtree) -> Subtree:
+        return Subtree(
+            directories=self.directories + other.directories,
+            symlinks=self.symlinks + other.symlinks,
+            specials=self.specials + other.specials,
+            failed=self.failed + other.failed,
+        )
 
 
 @attrs.frozen(kw_only=True)
