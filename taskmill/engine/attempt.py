@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from logging import Logger, LoggerAdapter
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
 import attrs
-from tenacity import RetryCallState
 from typing_extensions import TypeVarTuple
 
 from taskmill.define.context import Context
@@ -21,6 +20,8 @@ from taskmill.define.task import DomainKey, Task
 from taskmill.engine.clock import Clock
 from taskmill.engine.failures import MAX_MESSAGE, describe, own_doing, said, text_of
 from taskmill.engine.registry import Registration
+from taskmill.engine.strategies import ask_strategy
+from taskmill.engine.tasklog import TaskLog
 from taskmill.executors.base import Executor, Work
 from taskmill.model.changes import StopCause
 from taskmill.model.errors import (
@@ -36,7 +37,7 @@ from taskmill.model.errors import (
 from taskmill.model.limits import MAX_LENGTH, check_tags
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
-from taskmill.model.policies import Backoff, Wait
+from taskmill.model.policies import Backoff
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.resources import IoTotals
 from taskmill.model.stages import Stage
@@ -273,7 +274,7 @@ class Attempt:
             attempt = self.record.attempt
             if isinstance(policy.backoff, Backoff):
                 return retry_delay(policy, attempt, jitter=jitter())
-            waits = _ask_strategy(policy.backoff, attempt, error)
+            waits = ask_strategy(policy.backoff, attempt, error)
             return retry_delay(policy, attempt, jitter=jitter(), waits=waits)
         return None
 
@@ -345,7 +346,7 @@ class Attempt:
     @property
     def log(self) -> LoggerAdapter[Logger]:
         record = self.record
-        return _TaskLog(
+        return TaskLog(
             logging.getLogger(f"taskmill.task.{record.type.replace('::', '.')}"),
             {"task_id": record.id, "task_type": record.type, "attempt": record.attempt},
         )
@@ -404,23 +405,3 @@ class Attempt:
     async def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         with self._surroundings.clock.hold():
             return await anyio.to_thread.run_sync(function, *args)
-
-
-def _ask_strategy(wait: Wait, attempt: int, error: BaseException) -> timedelta:
-    """What a wait strategy of tenacity says after this attempt."""
-    state = RetryCallState(retry_object=cast("Any", None), fn=None, args=(), kwargs={})
-    state.attempt_number = attempt
-    state.set_exception((type(error), error, error.__traceback__))
-    delay: timedelta | float = wait(state)
-    if not isinstance(delay, timedelta):
-        delay = timedelta(seconds=min(max(delay, 0), MAX_LENGTH.total_seconds()))
-    return min(max(delay, timedelta(0)), MAX_LENGTH)
-
-
-class _TaskLog(LoggerAdapter[Logger]):
-    """Adds which task speaks to what the caller's ``extra`` says."""
-
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
-        return msg, {**kwargs, "extra": {**(kwargs.get("extra") or {}), **(self.extra or {})}}

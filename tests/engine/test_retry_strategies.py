@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from taskmill import Jitter, RetryPolicy, TaskStatus
-from taskmill.engine.attempt import _ask_strategy
+from taskmill.engine.strategies import ask_strategy
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import MAX_LENGTH
 from taskmill.model.policies import Wait
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 
 def says(wait: Wait, attempts: int) -> list[float]:
     """The seconds after each of the first attempts."""
-    asked = (_ask_strategy(wait, number, ValueError()) for number in range(1, attempts + 1))
+    asked = (ask_strategy(wait, number, ValueError()) for number in range(1, attempts + 1))
     return [delay.total_seconds() for delay in asked]
 
 
@@ -119,7 +119,7 @@ async def test_a_strategy_is_asked_with_the_error_that_was_raised() -> None:
 async def test_an_answer_out_of_range_is_the_nearest_in_it(
     answer: Any, expected: timedelta
 ) -> None:
-    assert _ask_strategy(lambda _: answer, 1, ValueError()) == expected
+    assert ask_strategy(lambda _: answer, 1, ValueError()) == expected
 
 
 @given(st.integers(1, 5_000), st.integers(0, 2**32))
@@ -127,7 +127,7 @@ async def test_an_answer_out_of_range_is_the_nearest_in_it(
 def test_random_strategies_stay_within_their_bounds_at_any_attempt(attempt: int, seed: int) -> None:
     random.seed(seed)
     error = ValueError()
-    exponential = _ask_strategy(wait_random_exponential(max=60), attempt, error)
+    exponential = ask_strategy(wait_random_exponential(max=60), attempt, error)
     assert timedelta(0) <= exponential <= 60 * SECOND
-    both = _ask_strategy(wait_fixed(1) + wait_random(0, 2), attempt, error)
+    both = ask_strategy(wait_fixed(1) + wait_random(0, 2), attempt, error)
     assert SECOND <= both <= 3 * SECOND
