@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, Generic
 
 from typing_extensions import TypeVar, Unpack
@@ -27,9 +28,9 @@ class TaskReader(Generic[D]):
     _scope: str | None = None
     """The domain to which reading is restricted."""
 
+    @abstractmethod
     def _queries(self) -> Queries:
         """The queries of the open scheduler; InvalidState where it is not open."""
-        raise NotImplementedError
 
     async def get(self, task: TaskId, /) -> TaskRecord:
         """The task with this id; UnknownTaskError if there is none here."""
