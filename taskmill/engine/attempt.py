@@ -182,7 +182,7 @@ class Attempt:
         except Exception as error:  # noqa: BLE001 - the user's own values
             return self._raised(error, jitter)
 
-    def broken(self, error: BaseException) -> Raised:
+    def broken(self, error: BaseException) -> Result:
         """What is settled where even `run` could not say how the handler ended."""
         return self._for_good(error)
 
@@ -235,10 +235,13 @@ class Attempt:
             return self._raised(late, jitter)
         return Halted(self.cause or StopCause.SHUTDOWN)
 
-    def _for_good(self, error: BaseException) -> Raised:
-        """A failure that another attempt would meet again."""
+    def _for_good(self, error: BaseException) -> Result:
+        """A failure that another attempt would meet again; a task that is to end, ends."""
+        kept = describe(error, run=self.record.run, at=self._surroundings.clock.now())
+        if self.record.stage.part is Stage.UNDO:
+            return Halted(StopCause.CANCELLED, is_undone=True, error=kept)
         return Raised(
-            error=describe(error, run=self.record.run, at=self._surroundings.clock.now()),
+            error=kept,
             max_retries=self.options.max_retries,
             delay=None,
         )

@@ -32,11 +32,15 @@ class Timed:
 
     def by(self, at_ms: int | None) -> bool:
         """It is due at ``at_ms``, unless it is sooner; return whether that is news."""
-        if at_ms is None or (self._next_ms is not None and self._next_ms <= at_ms):
+        if at_ms is None:
+            return False
+        if self._is_under_way:  # which may have looked before this came
+            came = self._came_meanwhile
+            self._came_meanwhile = at_ms if came is None else min(came, at_ms)
+            return False
+        if self._next_ms is not None and self._next_ms <= at_ms:
             return False
         self._next_ms = at_ms
-        if self._is_under_way:
-            self._came_meanwhile = at_ms
         return True
 
     def propose(self, now_ms: int) -> Iterator[tuple[Change, Receive]]:
