@@ -59,9 +59,9 @@ class TaskAccess(TaskReader[D]):
     async def cancel(self, task: TaskId, /) -> bool:
         """End a task and its subtree; True unless it had ended already.
 
-        A waiting task ends at once. That a running one is to stop is durable on return: it will
-        not complete; its handler is cancelled, its ``on_cancel`` runs, and `wait` tells when that
-        is over.
+        A waiting task ends at once, unless it has run before and its handler has an ``on_cancel``,
+        which runs first. That a running one is to stop is durable on return: it will not complete;
+        its handler is cancelled, its ``on_cancel`` runs, and `wait` tells when that is over.
         """
         return await self._opened().control.cancel(task, domain=self._scope)
 

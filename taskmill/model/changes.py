@@ -211,8 +211,7 @@ class Delete:
     selection: Selection
     keep: frozenset[TaskId]
     """Tasks that somebody waits for."""
-    limit: int | None = None
-    now_ms: int = 0
+    now_ms: int
 
 
 @attrs.frozen(kw_only=True)

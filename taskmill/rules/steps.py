@@ -333,7 +333,7 @@ class DropTimetable(Step):
     name: str
 
 
-AnyStep: TypeAlias = (
+Reading: TypeAlias = (
     FindTask
     | FindTasks
     | FindStates
@@ -356,7 +356,12 @@ AnyStep: TypeAlias = (
     | FindDueTimetables
     | FindDeclared
     | FindNextFire
-    | PutTimetable
+    | TakeAnnounced
+)
+"""Steps that answer with what is in the store."""
+
+Writing: TypeAlias = (
+    PutTimetable
     | DropTimetable
     | Insert
     | Settle
@@ -369,10 +374,10 @@ AnyStep: TypeAlias = (
     | Untie
     | Mark
     | Announce
-    | TakeAnnounced
     | EndWindow
     | Renew
 )
+AnyStep: TypeAlias = Reading | Writing
 
 E = TypeVar("E", default=None)
 Rule: TypeAlias = Generator[AnyStep, Any, E]

@@ -42,6 +42,7 @@ from taskmill.rules.steps import (
     Put,
     PutTags,
     PutTimetable,
+    Reading,
     RecordError,
     Redirect,
     Renew,
@@ -135,33 +136,6 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
         case _:
             return _find(db, step)
     return None
-
-
-Reading = (
-    FindTask
-    | FindTasks
-    | FindStates
-    | FindLastId
-    | FindActive
-    | FindHolder
-    | FindWindow
-    | FindChildren
-    | FindOpen
-    | FindFailedChild
-    | FindFollowUps
-    | FindWaiters
-    | FindHeldUp
-    | FindNeeds
-    | FindUnmet
-    | Select
-    | FindExpired
-    | FindNextExpiry
-    | FindTimetable
-    | FindDueTimetables
-    | FindDeclared
-    | FindNextFire
-    | TakeAnnounced
-)
 
 
 def _find(db: sqlite3.Connection, step: Reading) -> Any:  # noqa: C901 - a case each
