@@ -1,5 +1,6 @@
 """Durable background work inside an application: typed domains on one shared scheduler."""
 
+from taskmill.define.blocking import Blocking as Blocking
 from taskmill.define.context import Context as Context
 from taskmill.define.domain import Domain as Domain
 from taskmill.define.schedule import Schedule as Schedule
@@ -10,6 +11,12 @@ from taskmill.define.task import TaskType as TaskType
 from taskmill.engine.clock import Clock as Clock
 from taskmill.engine.hub import EventStream as EventStream
 from taskmill.executors.base import Executor as Executor
+from taskmill.executors.base import Failure as Failure
+from taskmill.executors.base import Host as Host
+from taskmill.executors.base import Lost as Lost
+from taskmill.executors.base import Outcome as Outcome
+from taskmill.executors.base import RemoteError as RemoteError
+from taskmill.executors.base import Success as Success
 from taskmill.executors.base import Work as Work
 from taskmill.executors.thread import ThreadExecutor as ThreadExecutor
 from taskmill.handle import DomainHandle as DomainHandle

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Protocol, final
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, final
 
 from typing_extensions import TypeVar, TypeVarTuple, Unpack
 
+from taskmill.define.blocking import Blocking
 from taskmill.define.task import DomainKey, Task
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
@@ -25,6 +27,18 @@ R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _awaited(method: F) -> F:
+    """Have a coroutine method refuse at once where nobody could await it."""
+
+    @wraps(method)
+    def checked(self: Context[Any], *args: Any, **options: Any) -> Any:
+        self._workplace.check_awaits(method.__name__)  # pyright: ignore[reportPrivateUsage] - of a method of that class
+        return method(self, *args, **options)
+
+    return cast("F", checked)  # it takes and returns what the method does
 
 
 class Workplace(Protocol):
@@ -47,6 +61,15 @@ class Workplace(Protocol):
     def find_handle(self, key: type[D2]) -> DomainHandle[D2] | None: ...
     def progress(self, fraction: float, message: str | None) -> None: ...
     def check(self) -> None: ...
+    def check_awaits(self, verb: str) -> None:
+        """Raise InvalidState where a coroutine would never be awaited."""
+        ...
+
+    def wait(self, verb: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts) -> T:
+        """Do what is awaited and wait for it, where nothing can be awaited."""
+        ...
+
+    async def submit(self, task: Task[Any, Any], options: SubmitOptions) -> Submitted[Any]: ...
     async def spawn(
         self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
     ) -> list[Submitted[Any]]: ...
@@ -64,9 +87,9 @@ class Workplace(Protocol):
 class Context(Generic[D]):
     """One attempt at one task, as its handler sees it.
 
-    Plain functions run in a thread. There everything works but what is awaited: `spawn` and its
-    like, `children`, `set_tags`, `run_in_thread`, and the verbs of the handles that `domain` and
-    `find_domain` return.
+    What is not awaited works in every handler, but for `domain` and `find_domain` in a process:
+    their handles stand on the scheduler's event loop. Where there is nothing to await with, in a
+    plain function, `blocking` has what is awaited elsewhere.
     """
 
     def __init__(self, workplace: Workplace) -> None:
@@ -106,6 +129,14 @@ class Context(Generic[D]):
         return self._workplace.is_stopping
 
     @property
+    def blocking(self) -> Blocking[D]:
+        """What is awaited in a coroutine, for plain functions: each call blocks until it is done.
+
+        In a coroutine handler its calls raise InvalidState, as they would block the event loop.
+        """
+        return Blocking(self._workplace)
+
+    @property
     def log(self) -> LoggerAdapter[Logger]:
         """A logger that adds task_id, task_type and attempt to the ``extra`` of each line."""
         return self._workplace.log
@@ -129,17 +160,20 @@ class Context(Generic[D]):
         """The handle of a domain that may not be on this scheduler."""
         return self._workplace.find_handle(key)
 
+    @_awaited
     async def spawn(self, task: Task[D, R], **options: Unpack[SubmitOptions]) -> Submitted[R]:
         """Submit a child of this task; it takes over this task's tags where it sets none."""
         [submitted] = await self._workplace.spawn([task], options)
         return submitted
 
+    @_awaited
     async def spawn_many(
         self, tasks: Iterable[Task[D, Any]], **options: Unpack[SubmitOptions]
     ) -> list[Submitted[Any]]:
         """Submit children of this task, all or none."""
         return await self._workplace.spawn(tasks, options)
 
+    @_awaited
     async def spawn_sibling(
         self, task: Task[D, R], **options: Unpack[SubmitOptions]
     ) -> Submitted[R]:
@@ -147,16 +181,19 @@ class Context(Generic[D]):
         [submitted] = await self._workplace.spawn_sibling([task], options)
         return submitted
 
+    @_awaited
     async def spawn_siblings(
         self, tasks: Iterable[Task[D, Any]], **options: Unpack[SubmitOptions]
     ) -> list[Submitted[Any]]:
         """Submit further children of this task's parent, all or none."""
         return await self._workplace.spawn_sibling(tasks, options)
 
+    @_awaited
     async def children(self) -> list[TaskRecord]:
         """The children of this task, and what it spawned that was there already, by id."""
         return await self._workplace.children()
 
+    @_awaited
     async def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set these tags on this task, beside those it has; durable on return."""
         await self._workplace.set_tags(tags)
@@ -177,6 +214,7 @@ class Context(Generic[D]):
         """Add bytes that this handler moved to the task's record. Safe from threads."""
         self._workplace.moved(IoTotals(read=read, written=written, received=received, sent=sent))
 
+    @_awaited
     async def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run a blocking function in a thread; a stop takes effect when it has returned."""
         return await self._workplace.run_in_thread(function, *args)

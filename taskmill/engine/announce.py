@@ -133,6 +133,8 @@ def _back(
     why = InterruptCause.SNOOZED if cause is None else InterruptCause.SHUTDOWN
     if cause is StopCause.PAUSED:
         why = InterruptCause.PAUSED
+    if settlement.is_interrupted:
+        why = InterruptCause.CRASH
     return Interrupted(header=header, load=load, cause=why)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from logging import Logger, LoggerAdapter
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -17,34 +17,30 @@ from typing_extensions import TypeVarTuple
 
 from taskmill.define.context import Context
 from taskmill.define.task import DomainKey, Task
-from taskmill.engine.clock import Clock
-from taskmill.engine.failures import MAX_MESSAGE, describe, own_doing, said, text_of
+from taskmill.engine.judging import Judge
 from taskmill.engine.registry import Registration
-from taskmill.engine.strategies import ask_strategy
-from taskmill.engine.tasklog import TaskLog
-from taskmill.executors.base import Executor, Work
+from taskmill.engine.surroundings import Surroundings
+from taskmill.executors.base import Executor, Failure, Lost, Success, Work
+from taskmill.executors.failures import own_doing
+from taskmill.executors.routine import Routine
+from taskmill.executors.tasklog import TaskLog
 from taskmill.model.changes import StopCause
 from taskmill.model.errors import (
-    Cancel,
     InvalidState,
     PayloadError,
     PayloadTooLarge,
     Permanent,
-    RetryAfter,
-    Snooze,
     Stopped,
 )
-from taskmill.model.limits import MAX_LENGTH, check_tags
+from taskmill.model.limits import check_tags
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
-from taskmill.model.policies import Backoff
-from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.record import TaskRecord
 from taskmill.model.resources import IoTotals
 from taskmill.model.stages import Stage
 from taskmill.rules.options import AttemptOptions, attempt_options
 from taskmill.rules.plan import Start
-from taskmill.rules.retry import is_retryable, retry_delay
-from taskmill.rules.settle import Halted, Raised, Result, Returned, Snoozed
+from taskmill.rules.settle import Halted, Result, Returned
 
 if TYPE_CHECKING:
     from taskmill.handle import DomainHandle
@@ -57,24 +53,6 @@ Ts = TypeVarTuple("Ts")
 _ENDINGS = (StopCause.CANCELLED, StopCause.SUPERSEDED, StopCause.FAILED)
 """Causes that end the task, so that its ``on_cancel`` is owed."""
 _NOTHING = IoTotals()
-
-
-class Surroundings(Protocol):
-    """What the handlers of one scheduler share, as far as an attempt passes it on."""
-
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def epoch(self) -> int: ...
-    def state(self, domain: str, of: type[S]) -> S: ...
-    def handle(self, key: type[D]) -> DomainHandle[D]: ...
-    def find_handle(self, key: type[D]) -> DomainHandle[D] | None: ...
-    def progressed(self, attempt: Attempt, fraction: float, message: str | None) -> None: ...
-    async def spawn(
-        self, parent: TaskRecord, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
-    ) -> list[Submitted[Any]]: ...
-    async def children(self, task: TaskId) -> list[TaskRecord]: ...
-    async def set_tags(self, task: TaskId, tags: Mapping[str, str]) -> None: ...
 
 
 class Attempt:
@@ -95,6 +73,8 @@ class Attempt:
         self.options: AttemptOptions = self._own_options()
         self.task: object = None
         self.result: object = None
+        """What its handler returned."""
+        self._is_made_here = False
         self.cause: StopCause | None = None
         self.has_begun = False
         """Whether its handler was called; not where the scheduler shut down before that."""
@@ -114,107 +94,133 @@ class Attempt:
 
     async def run(self, executor: Executor, jitter: Callable[[], float]) -> Result:
         """Run the handler to its end; every way it can end is a value."""
+        judge = self._judge(jitter)
         if self._unfit is not None:
-            return self._for_good(self._unfit)
-        codec = self.registration.codec
-        try:
-            self.task = codec.decode(self.record.payload)
-        except PayloadError as error:
-            return self._for_good(error)
-        part = self.record.stage.part
-        if part is Stage.UNDO:
-            ended_by = StopCause.CANCELLED
-            return await self._undo(executor, Halted(ended_by))
-        result = await self._until_stopped(executor, jitter)
+            return judge.for_good(self._unfit)
+        if self.record.stage.part is Stage.UNDO:
+            return await self._undo(executor, judge, Halted(StopCause.CANCELLED))
+        result = await self._until_stopped(executor, judge)
         if isinstance(result, Halted) and result.cause in _ENDINGS:
-            return await self._undo(executor, result)
+            return await self._undo(executor, judge, result)
         return result
 
-    async def _until_stopped(self, executor: Executor, jitter: Callable[[], float]) -> Result:
+    async def _until_stopped(self, executor: Executor, judge: Judge) -> Result:
         """Run the handler, or its finalize, to its end."""
         failure: BaseException | None = None
         try:
             with self._scope:
                 try:
-                    self.result = await self._call(executor)
+                    outcome = await executor.run(self._work(self.record.stage.part))
                 except BaseException as error:
                     failure = error
                     raise
-                if self.cause is not StopCause.TIMEOUT:
-                    return self._returned(jitter)
+                if isinstance(outcome, Success):
+                    outcome = self._accepted(outcome)
+                match outcome:
+                    case Success(result):
+                        if self.cause is not StopCause.TIMEOUT:
+                            return Returned(result, finalizes=self._finalizes)
+                    case Failure() if self.cause is not None:
+                        return self._halted(outcome.error, judge)
+                    case Failure() | Lost() if self.cause is None:
+                        return judge.of(outcome)
+                    case _:
+                        pass  # it was to stop, and its worker is gone
         except BaseException as error:  # noqa: BLE001 - around the user's handler
             if self.cause is not None:
-                return self._halted(error, jitter)
-            return self._raised(own_doing(error, failure), jitter)
+                return self._halted(error, judge)
+            return judge.raised(own_doing(error, failure))
         finally:
             del failure  # it holds this frame, and this frame it
-        return self._halted(None, jitter)
+        return self._halted(None, judge)
 
-    async def _undo(self, executor: Executor, halted: Halted) -> Halted:
+    async def _undo(self, executor: Executor, judge: Judge, halted: Halted) -> Halted:
         """Run what is to run when a task is cancelled; an error in it is kept with the task."""
         handler = self.registration.handler
         if handler is None or handler.on_cancel is None:
             return attrs.evolve(halted, is_undone=True)
         error: BaseException | None = None
+        trace = ""
         grace = self.options.cancel_grace
         try:
             with anyio.CancelScope(shield=True) as self._undoing:
                 self._undoing.deadline = anyio.current_time() + grace.total_seconds()
-                await self._work(executor, handler.on_cancel, ())
+                outcome = await executor.run(self._work(Stage.UNDO))
+                if isinstance(outcome, Failure):
+                    error, trace = outcome.error, outcome.trace
+                elif isinstance(outcome, Lost):
+                    error = RuntimeError(f"the worker of its on_cancel was lost: {outcome.reason}")
         except BaseException as raised:  # noqa: BLE001 - around the user's on_cancel
             error = raised
         if error is None and self._undoing is not None and self._undoing.cancelled_caught:
             error = TimeoutError(f"on_cancel ran for longer than its cancel_grace of {grace}")
-        if error is None:
-            return attrs.evolve(halted, is_undone=True)
-        now = self._surroundings.clock.now()
-        kept = describe(error, run=self.record.run, at=now)
+        kept = None if error is None else judge.kept(error, trace)
         return attrs.evolve(halted, is_undone=True, error=kept)
 
-    def _returned(self, jitter: Callable[[], float]) -> Result:
-        memo = self.registration.memo
-        try:
-            if memo is not None and self.record.stage.part is Stage.EXECUTE:
-                return Returned(memo.encode(self.result), finalizes=True)
-            return Returned(self.registration.codec.encode_result(self.result))
-        except (PayloadError, PayloadTooLarge) as error:
-            return self._for_good(error)
-        except Exception as error:  # noqa: BLE001 - the user's own values
-            return self._raised(error, jitter)
-
-    def broken(self, error: BaseException) -> Result:
+    def broken(self, error: BaseException, jitter: Callable[[], float]) -> Result:
         """What is settled where even `run` could not say how the handler ended."""
-        return self._for_good(error)
+        return self._judge(jitter).for_good(error)
 
-    async def _call(self, executor: Executor) -> object:
-        handler, memo = self.registration.handler, self.registration.memo
-        if handler is None:
+    def _judge(self, jitter: Callable[[], float]) -> Judge:
+        return Judge(self.record, self.options, self._surroundings.clock.now, jitter)
+
+    def _work(self, part: Stage) -> Work:
+        """The run of one of the handler's functions, for the executor."""
+        routine = self.registration.routine
+        if routine is None:
             raise Permanent(f"{self.record.type!r} has no handler here")
-        if self.record.stage.part is not Stage.FINALIZE:
-            return await self._work(executor, handler.execute, ())
-        if handler.finalize is None or memo is None:
-            raise Permanent(f"the handler of {self.record.type!r} has no finalize any more")
-        returned = memo.decode(self.record.memo)
-        return await self._work(executor, handler.finalize, (returned,))
-
-    async def _work(
-        self, executor: Executor, function: Callable[..., Any], returned: tuple[object, ...]
-    ) -> object:
-        """Call one of the handler's functions where it runs."""
-        work = Work(
-            call=function,
-            arguments=(self.task, *returned, Context[Any](self)),
+        perform = self._perform if routine.handler.is_async else self._perform_blocking
+        return Work(
+            part=part,
+            handler=routine.handler,
+            workplace=self,
+            stop_grace=self.options.stop_grace if part is not Stage.UNDO else timedelta(0),
+            call=partial(perform, routine, part),
             hold=self._surroundings.clock.hold,
         )
-        result = await executor.run(work)
-        if inspect.isawaitable(result):
-            if inspect.iscoroutine(result):
-                result.close()
-            raise Permanent(
-                f"the handler of {self.record.type!r} returned {result!r:.100}, which nothing "
-                "awaits; make the handler async def"
-            )
-        return result
+
+    async def _perform(self, routine: Routine, part: Stage) -> Success | Failure:
+        """Run a coroutine function of the handler here."""
+        try:
+            arguments = self._arguments(routine, part)
+        except PayloadError as error:
+            return Failure(error, is_final=True)
+        return self._made(routine, part, await routine.function(part)(*arguments))
+
+    def _perform_blocking(self, routine: Routine, part: Stage) -> Success | Failure:
+        """Run a plain function of the handler here."""
+        try:
+            arguments = self._arguments(routine, part)
+        except PayloadError as error:
+            return Failure(error, is_final=True)
+        return self._made(routine, part, routine.function(part)(*arguments))
+
+    def _arguments(self, routine: Routine, part: Stage) -> tuple[object, ...]:
+        if self.task is None:
+            self.task = routine.codec.decode(self.record.payload)
+        return (*routine.arguments(self.record, part, self.task), Context[Any](self))
+
+    def _made(self, routine: Routine, part: Stage, value: object) -> Success | Failure:
+        outcome = routine.outcome(value, part)
+        if part is not Stage.UNDO and isinstance(outcome, Success):
+            self.result, self._is_made_here = value, True
+        return outcome
+
+    @property
+    def _finalizes(self) -> bool:
+        """Whether what is returned is for the handler's finalize."""
+        return self.registration.memo is not None and self.record.stage.part is Stage.EXECUTE
+
+    def _accepted(self, outcome: Success) -> Success | Failure:
+        """What was made elsewhere, if it fits; what was made here does."""
+        routine = self.registration.routine
+        if self._is_made_here or routine is None:
+            return outcome
+        try:
+            self.result = routine.accepted(outcome.result, self.record.stage.part)
+        except (PayloadError, PayloadTooLarge) as error:
+            return Failure(error, is_final=True)
+        return outcome
 
     def _own_options(self) -> AttemptOptions:
         """The options of this task; those of its type where what is stored of its own is none."""
@@ -227,59 +233,13 @@ class Attempt:
             )
             return defaults.attempt
 
-    def _halted(self, error: BaseException | None, jitter: Callable[[], float]) -> Result:
+    def _halted(self, error: BaseException | None, judge: Judge) -> Result:
         """The handler was told to stop and has, whatever it made of that."""
         if self.cause is StopCause.TIMEOUT:
             late = TimeoutError(f"ran for longer than its timeout of {self.options.timeout}")
             late.__cause__ = error
-            return self._raised(late, jitter)
+            return judge.raised(late)
         return Halted(self.cause or StopCause.SHUTDOWN)
-
-    def _for_good(self, error: BaseException) -> Result:
-        """A failure that another attempt would meet again; a task that is to end, ends."""
-        kept = describe(error, run=self.record.run, at=self._surroundings.clock.now())
-        if self.record.stage.part is Stage.UNDO:
-            return Halted(StopCause.CANCELLED, is_undone=True, error=kept)
-        return Raised(
-            error=kept,
-            max_retries=self.options.max_retries,
-            delay=None,
-        )
-
-    def _raised(self, error: BaseException, jitter: Callable[[], float]) -> Result:
-        """What came of an error; one that cannot be judged is not retried, and says why."""
-        if isinstance(error, Snooze):
-            return Snoozed(min(max(error.delay, timedelta(0)), MAX_LENGTH))
-        if isinstance(error, Cancel):
-            reason = said(lambda: error.reason, "the reason") or "cancelled by its handler"
-            return Halted(StopCause.CANCELLED, reason=reason[:MAX_MESSAGE])
-        delay, note = None, ""
-        try:
-            delay = self._delay_after(error, jitter)
-        except BaseException as unjudged:  # noqa: BLE001 - retry_on is the user's; nothing is awaited
-            note = f"Not retried, for judging this error raised {text_of(unjudged)}"
-        now = self._surroundings.clock.now()
-        kept = describe(error, run=self.record.run, at=now, note=note)
-        return Raised(
-            error=kept,
-            max_retries=self.options.max_retries,
-            delay=delay,
-            dead_letter=self.options.retry.dead_letter,
-            reason=kept.message if isinstance(error, Permanent) else "",
-        )
-
-    def _delay_after(self, error: BaseException, jitter: Callable[[], float]) -> timedelta | None:
-        """When to try again; None for an error that is never retried."""
-        policy = self.options.retry
-        if isinstance(error, RetryAfter):
-            return min(max(error.delay, timedelta(0)), MAX_LENGTH)
-        if is_retryable(policy, error):
-            attempt = self.record.attempt
-            if isinstance(policy.backoff, Backoff):
-                return retry_delay(policy, attempt, jitter=jitter())
-            waits = ask_strategy(policy.backoff, attempt, error)
-            return retry_delay(policy, attempt, jitter=jitter(), waits=waits)
-        return None
 
     # --- how it is stopped ---
 
@@ -404,6 +364,20 @@ class Attempt:
         self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
     ) -> list[Submitted[Any]]:
         return await self._surroundings.spawn(self.seen, tasks, options)
+
+    def check_awaits(self, verb: str) -> None:
+        if not self._surroundings.is_here:
+            raise InvalidState(
+                f"nothing awaits ctx.{verb} in a thread; use ctx.blocking.{verb} there"
+                if verb != "run_in_thread"
+                else "this is a thread already; call the function itself"
+            )
+
+    def wait(self, verb: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts) -> T:
+        return self._surroundings.wait(verb, *args)
+
+    async def submit(self, task: Task[Any, Any], options: SubmitOptions) -> Submitted[Any]:
+        return await self._surroundings.submit(task, options)
 
     async def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         with self._surroundings.clock.hold():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from random import Random
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +12,7 @@ import anyio
 import anyio.from_thread
 from anyio.abc import TaskGroup
 from anyio.lowlevel import current_token
+from typing_extensions import TypeVarTuple
 
 from taskmill.define.task import DomainKey, Task
 from taskmill.engine.aftermath import Aftermath
@@ -36,6 +37,7 @@ from taskmill.engine.steering import Steering
 from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
 from taskmill.model.effects import Move
+from taskmill.model.errors import InvalidState
 from taskmill.model.events import Progress
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
@@ -51,6 +53,8 @@ log = logging.getLogger("taskmill.engine")
 
 D = TypeVar("D", bound=DomainKey)
 S = TypeVar("S")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Engine:
@@ -330,6 +334,17 @@ class Engine:
     def find_handle(self, key: type[D]) -> DomainHandle[D] | None:
         """The handle of a domain, if it is there."""
         return self._find_handle(key)
+
+    def wait(self, verb: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts) -> T:
+        """Await something in the scheduler's event loop, from a handler's thread."""
+        if self.is_here:
+            raise InvalidState("ctx.blocking would block the event loop; await the verb of ctx")
+        return anyio.from_thread.run(verb, *args, token=self._token)
+
+    async def submit(self, task: Task[Any, Any], options: SubmitOptions) -> Submitted[Any]:
+        """Submit a task of any domain."""
+        [submitted] = await self.control.submit([task], options)
+        return submitted
 
     async def spawn(
         self, parent: TaskRecord, tasks: Iterable[Task[Any, Any]], options: SubmitOptions

@@ -106,7 +106,10 @@ def required(value: object, of: type[T], what: str, example: str) -> T:
 
 
 def _executor(executor: object, name: str) -> Executor:
-    if isinstance(executor, type) or not callable(getattr(executor, "run", None)):
+    verbs = ("check", "start", "run", "stop")
+    if isinstance(executor, type) or not all(
+        callable(getattr(executor, verb, None)) for verb in verbs
+    ):
         raise ConfigurationError(
             f"executors[{name!r}] must be an executor, such as ThreadExecutor(capacity=4), "
             f"not {executor!r:.100}"

@@ -10,6 +10,7 @@ import attrs
 from taskmill.define.codec import Codec, MemoCodec
 from taskmill.define.domain import Domain, another_class, by_type, check_state
 from taskmill.define.task import DomainKey, Handler, Task, checked_key, checked_task_type
+from taskmill.executors.routine import Routine
 from taskmill.model.errors import ConfigurationError, MissingStateError, UnknownDomainError
 from taskmill.model.limits import checked_items
 from taskmill.model.options import TaskOptions
@@ -30,10 +31,18 @@ class Registration:
     domain: str
     codec: Codec
     defaults: TypeDefaults
-    handler: Handler[Any] | None
+    routine: Routine | None
     """None for a type that is only submitted here."""
-    memo: MemoCodec | None
-    """For what its handler returns, where that has a ``finalize``."""
+
+    @property
+    def handler(self) -> Handler[Any] | None:
+        """The handler of the type, where it has one here."""
+        return None if self.routine is None else self.routine.handler
+
+    @property
+    def memo(self) -> MemoCodec | None:
+        """For what its handler returns, where that has a ``finalize``."""
+        return None if self.routine is None else self.routine.memo
 
     @property
     def executor(self) -> str:
@@ -67,13 +76,15 @@ class Registry:
     def _register(self, domain: Domain[Any], defaults: TaskOptions) -> None:
         handlers = {handler.task: handler for handler in domain.handlers}
         for task, codec in domain.codecs.items():
+            handler = handlers.get(task)
             self._types[task.task_type] = Registration(
                 task=task,
                 domain=domain.name,
                 codec=codec,
                 defaults=type_defaults(task.task_options, domain.defaults, defaults),
-                handler=handlers.get(task),
-                memo=domain.memos.get(task),
+                routine=None
+                if handler is None
+                else Routine(handler, codec, domain.memos.get(task)),
             )
 
     def find(self, task_type: str) -> Registration | None:

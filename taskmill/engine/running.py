@@ -14,12 +14,13 @@ from anyio.abc import TaskGroup
 
 from taskmill.engine.aftermath import Aftermath
 from taskmill.engine.announce import end_of_run, header_of, load_of
-from taskmill.engine.attempt import Attempt, Surroundings
+from taskmill.engine.attempt import Attempt
 from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.hub import Hub
 from taskmill.engine.registry import Registry
+from taskmill.engine.surroundings import Surroundings
 from taskmill.engine.writer import Writer
 from taskmill.executors.base import Executor
 from taskmill.model.changes import Ready, Settlement, StopCause
@@ -166,14 +167,15 @@ class Running:
             executor = self._executors[attempt.start.lane.kind.executor]
             result = await attempt.run(executor, self._rng.random)
         except BaseException as error:  # noqa: BLE001 - the last resort: nothing may pass
-            result = attempt.broken(error)
+            result = attempt.broken(error, self._rng.random)
         self._finish(attempt, result)
 
     def _ran(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
         """A handler's task is done; one that was cancelled before it began is settled here."""
         attempt.runs_in = None
         if not attempt.has_ended:
-            result = attempt.broken(asyncio.CancelledError("cancelled before it began"))
+            error = asyncio.CancelledError("cancelled before it began")
+            result = attempt.broken(error, self._rng.random)
             self._finish(attempt, result)
         failure = None if task.cancelled() else task.exception()
         if failure is not None:  # a fault of ours, none of the handler's

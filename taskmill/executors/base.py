@@ -4,30 +4,144 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import attrs
+
+from taskmill.define.context import Workplace
+from taskmill.define.task import Handler
+from taskmill.model.record import TaskRecord
+from taskmill.model.stages import Stage
 
 
 @attrs.frozen(kw_only=True)
 class Work:
-    """One call of a handler."""
+    """One run of one handler, as it is handed to an executor.
 
-    call: Callable[..., Any]
-    arguments: tuple[object, ...]
-    """The task and the context; for a ``finalize``, what the handler returned between them."""
+    ``record`` and ``part`` are all that a worker elsewhere needs: the task's type, its payload as
+    JSON, and what is to be done with it. An executor of this process has `call` instead.
+    """
+
+    part: Stage
+    """EXECUTE, FINALIZE (with ``record.memo``, JSON of what the handler returned) or UNDO."""
+    handler: Handler[Any]
+    workplace: Workplace
+    """What the handler's `Context` stands on: from it come the fence and the deadline, to it go
+    progress, children, tags and bytes, from this event loop."""
+    stop_grace: timedelta
+    """How long it may take to stop when `Executor.run` is cancelled."""
+    call: Callable[[], Any]
+    """Run the handler here: an outcome, or for ``async def`` an awaitable of one.
+
+    What the handler raises comes out of it.
+    """
     hold: Callable[[], AbstractContextManager[object]]
-    """To be entered while the call is outside the event loop."""
+    """To be entered while the work is outside the event loop, where time is virtual."""
+
+    @property
+    def record(self) -> TaskRecord:
+        """The task as its claim left it."""
+        return self.workplace.seen
+
+
+@attrs.frozen
+class Success:
+    """The handler returned: its result as JSON, None for a type without one.
+
+    Of a handler with a ``finalize``, what that gets.
+    """
+
+    result: str | None = None
+
+
+@attrs.frozen
+class Failure:
+    """The handler raised, or could not be run."""
+
+    error: BaseException
+    trace: str = ""
+    """The traceback, where the error was not raised in this process."""
+    is_final: bool = False
+    """Whether another attempt would meet the same: what is stored does not fit."""
+
+
+@attrs.frozen
+class Lost:
+    """The worker that ran it is gone, and nobody knows how far it came.
+
+    The task goes back to the queue, its attempt refunded, until that has happened to it
+    ``max_interruptions`` times; once more, and it is dead.
+    """
+
+    reason: str
+
+
+Outcome: TypeAlias = Success | Failure | Lost
+
+
+class RemoteError(Exception):
+    """What a handler raised elsewhere, of a class that is not known here."""
+
+    def __init__(self, type: str, message: str) -> None:  # noqa: A002 - the word of ErrorRecord
+        super().__init__(message)
+        self.type = type
+        """Qualified name of the exception's class."""
+
+
+class Host(Protocol):
+    """What an executor knows of the scheduler that uses it."""
+
+    @property
+    def name(self) -> str:
+        """Under which name it has the executor."""
+        ...
+
+    @property
+    def home(self) -> Path | None:
+        """The file of the scheduler's store; None for one in memory."""
+        ...
+
+    def down(self, reason: str) -> None:
+        """Nothing can run there now: tasks go to its ``fallback``, else they wait."""
+        ...
+
+    def up(self) -> None:
+        """Work can run there again."""
+        ...
 
 
 class Executor(Protocol):
-    """Runs handlers; a cancelled `run` returns once the handler has really stopped."""
+    """Runs handlers. Made by hand for one scheduler, which starts it and stops it."""
 
     @property
     def capacity(self) -> int | None:
         """How many handlers may run here at once; None for as many as the scheduler allows."""
         ...
 
-    async def run(self, work: Work) -> object:
-        """Call the handler and return what it returns, or raise what it raises."""
+    @property
+    def fallback(self) -> str | None:
+        """The name of the executor that takes its tasks while it is down; None: they wait."""
+        ...
+
+    def check(self, handler: Handler[Any]) -> None:
+        """Raise ConfigurationError for a handler that it cannot run."""
+        ...
+
+    async def start(self, host: Host) -> None:
+        """Be ready for work; awaited when the scheduler opens, before anything is started."""
+        ...
+
+    async def run(self, work: Work) -> Outcome:
+        """Run a handler to its end. What this raises counts as what the handler raised.
+
+        Where it is cancelled, the handler is to stop, and `run` returns or raises the cancellation
+        once it has really stopped: until then its slot is taken. A handler that returned all the
+        same has its outcome returned.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Let go of everything; awaited when the scheduler closes and no handler runs any more."""
         ...

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
-from taskmill.executors.base import Work
+from taskmill.define.task import Handler
+from taskmill.executors.base import Host, Outcome, Work
+from taskmill.model.errors import ConfigurationError
 
 
 @attrs.frozen
@@ -13,7 +17,26 @@ class InlineExecutor:
 
     capacity: int | None = None
 
-    async def run(self, work: Work) -> object:
+    @property
+    def fallback(self) -> None:
+        """It is never down."""
+        return None
+
+    def check(self, handler: Handler[Any]) -> None:
+        """Refuse a plain function, which would block the event loop."""
+        if not handler.is_async:
+            raise ConfigurationError(
+                f"the handler of {handler.task.task_type!r} is a plain function, which would "
+                "block the event loop: run it on 'thread' or 'process', or make it async def"
+            )
+
+    async def start(self, host: Host) -> None:
+        """Nothing is to be made ready."""
+
+    async def run(self, work: Work) -> Outcome:
         """Await the handler."""
-        result: object = await work.call(*work.arguments)
-        return result
+        outcome: Outcome = await work.call()
+        return outcome
+
+    async def stop(self) -> None:
+        """Nothing is to be let go of."""

@@ -123,6 +123,8 @@ class Settlement:
     reason: str | None = None
     error: ErrorRecord | None = None
     preempted: bool = False
+    is_interrupted: bool = False
+    """Whether what ran the handler was lost."""
     finalizes: bool = False
     """Whether the handler has returned ``result`` as what its ``finalize`` gets."""
     is_undone: bool = False

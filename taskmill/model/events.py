@@ -28,6 +28,8 @@ class InterruptCause(enum.Enum):
     PAUSED = "paused"
     SNOOZED = "snoozed"
     """The handler asked to be run again later."""
+    CRASH = "crash"
+    """What ran the handler is gone: its worker process, or the connection to where it ran."""
 
 
 @attrs.frozen(kw_only=True)

@@ -41,7 +41,8 @@ KEPT_ERRORS = 10
 
 def end_run(settlement: Settlement) -> Rule[Settled]:
     """Settle a run: as decided, or as its stop says where that was on record before."""
-    if not settlement.finalizes and (yield from ask(Settle(settlement))):
+    is_plain = not (settlement.finalizes or settlement.is_interrupted)
+    if is_plain and (yield from ask(Settle(settlement))):
         if settlement.error is not None:
             yield from ask(RecordError(settlement))
         return Settled(status=settlement.status)
@@ -73,8 +74,12 @@ def _after_run(record: TaskRecord, settlement: Settlement) -> Rule[TaskRecord]:
             return owing(record, record.ends_as, record.reason, now_ms).after
         reason = record.reason or CANCELLED_RUNNING
         return ended(record, record.ends_as, reason, now_ms).after
-    preemptions = record.preemptions + settlement.preempted
-    record = attrs.evolve(record, attempt=settlement.attempt, preemptions=preemptions)
+    record = attrs.evolve(
+        record,
+        attempt=settlement.attempt,
+        preemptions=record.preemptions + settlement.preempted,
+        interruptions=record.interruptions + settlement.is_interrupted,
+    )
     if settlement.status is TaskStatus.COMPLETED:
         return (yield from _after_return(record, settlement))
     if settlement.status is TaskStatus.PENDING:

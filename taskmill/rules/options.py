@@ -38,7 +38,14 @@ BUILT_IN: TaskOptions = {
 }
 
 _MICROSECOND = timedelta(microseconds=1)
-_ATTEMPT_KEYS = ("timeout", "retry", "stop_grace", "cancel_grace", "preemptible")
+_ATTEMPT_KEYS = (
+    "timeout",
+    "retry",
+    "stop_grace",
+    "cancel_grace",
+    "preemptible",
+    "max_interruptions",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +58,7 @@ class AttemptOptions:
     stop_grace: timedelta
     cancel_grace: timedelta
     preemptible: bool
+    max_interruptions: int
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +114,7 @@ def type_defaults(task: TaskOptions, domain: TaskOptions, scheduler: TaskOptions
         stop_grace=options.get("stop_grace", timedelta(seconds=30)),
         cancel_grace=options.get("cancel_grace", timedelta(seconds=30)),
         preemptible=options.get("preemptible", True),
+        max_interruptions=options.get("max_interruptions", 5),
     )
     given = frozenset({*task, *domain, *scheduler})
     return TypeDefaults(options=options, given=given, tags=tags, attempt=attempt)
@@ -206,6 +215,7 @@ def attempt_options(
         stop_grace=_grace(own, "stop_grace", options.stop_grace),
         cancel_grace=_grace(own, "cancel_grace", options.cancel_grace),
         preemptible=own.get("preemptible", options.preemptible),
+        max_interruptions=own.get("max_interruptions", options.max_interruptions),
     )
 
 

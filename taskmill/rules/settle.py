@@ -58,7 +58,15 @@ class Halted:
     """What its ``on_cancel`` raised."""
 
 
-Result: TypeAlias = Returned | Raised | Snoozed | Halted
+@attrs.frozen
+class Interrupted:
+    """What ran the handler is gone, and nobody knows how far it came."""
+
+    reason: str
+    max_interruptions: int
+
+
+Result: TypeAlias = Returned | Raised | Snoozed | Halted | Interrupted
 
 
 def settle(
@@ -76,6 +84,8 @@ def settle(
             return _again(record, now_ms, io, delay=delay)
         case Halted():
             return _halted(record, result, now_ms, io)
+        case Interrupted():
+            return _interrupted(record, result, now_ms, io)
         case _:
             assert_never(result)
 
@@ -128,6 +138,18 @@ def _again(
         preempted=preempted,
         io=io,
     )
+
+
+def _interrupted(
+    record: TaskRecord, lost: Interrupted, now_ms: int, io: IoTotals | None
+) -> Settlement:
+    """Back to the queue, unless it would go on losing its workers for ever."""
+    if record.interruptions < lost.max_interruptions:
+        again = _again(record, now_ms, io)
+        return attrs.evolve(again, is_interrupted=True)
+    often = record.interruptions + 1
+    reason = f"interrupted {often} times while it ran; last: {lost.reason}"
+    return _ended(record, now_ms, TaskStatus.DEAD, reason=reason, io=io)
 
 
 def _failed(record: TaskRecord, raised: Raised, now_ms: int, io: IoTotals | None) -> Settlement:

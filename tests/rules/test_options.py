@@ -119,6 +119,7 @@ def test_without_a_word_from_anybody_the_built_in_options_hold() -> None:
         stop_grace=timedelta(seconds=30),
         cancel_grace=timedelta(seconds=30),
         preemptible=True,
+        max_interruptions=5,
     )
 
 
@@ -399,6 +400,7 @@ def test_a_retry_policy_of_a_call_comes_back_from_the_store_as_it_was(policy: Re
     st.just(timedelta(0)) | lengths,
     st.just(timedelta(0)) | lengths,
     st.booleans(),
+    st.integers(1, 99),
     st.none() | st.integers(0, 99),
 )
 @settings(deadline=None)
@@ -407,6 +409,7 @@ def test_the_options_of_a_call_come_back_from_the_store_as_they_were(
     stop_grace: timedelta,
     cancel_grace: timedelta,
     preemptible: bool,
+    max_interruptions: int,
     max_retries: int | None,
 ) -> None:
     call: SubmitOptions = {
@@ -414,6 +417,7 @@ def test_the_options_of_a_call_come_back_from_the_store_as_they_were(
         "stop_grace": stop_grace,
         "cancel_grace": cancel_grace,
         "preemptible": preemptible,
+        "max_interruptions": max_interruptions,
     }
     if max_retries is not None:
         call["max_retries"] = max_retries
@@ -425,6 +429,7 @@ def test_the_options_of_a_call_come_back_from_the_store_as_they_were(
         stop_grace=stop_grace,
         cancel_grace=cancel_grace,
         preemptible=preemptible,
+        max_interruptions=max_interruptions,
     )
 
 

@@ -2,3 +2,4 @@
 
 from taskmill.define.codec.codec import Codec as Codec
 from taskmill.define.codec.codec import MemoCodec as MemoCodec
+from taskmill.define.codec.codec import check_size as check_size

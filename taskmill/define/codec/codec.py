@@ -147,12 +147,21 @@ def _encode(shape: Shape, value: object, name: str) -> str:
         raise PayloadError(
             f"{name}: is nested too deeply, or contains itself; flatten it"
         ) from None
+    _check_size(size, name)
+    return text
+
+
+def check_size(text: str, name: str) -> None:
+    """Raise PayloadTooLarge for JSON that is over the limit; ``name`` says whose it is."""
+    _check_size(len(text.encode("utf-8", "surrogatepass")), name)
+
+
+def _check_size(size: int, name: str) -> None:
     if size > MAX_BYTES:
         raise PayloadTooLarge(
             f"{name}: is {size:,} bytes as JSON, the limit is {MAX_BYTES:,}; "
             "store the content elsewhere and pass its path or key"
         )
-    return text
 
 
 def _text_and_size(tree: object, name: str) -> tuple[str, int]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 
+from taskmill.executors.base import RemoteError
 from taskmill.model.record import ErrorRecord
 
 MAX_TRACEBACK = 16 * 1024
@@ -40,20 +41,32 @@ def own_doing(error: BaseException, failure: BaseException | None) -> BaseExcept
     return error
 
 
-def describe(error: BaseException, *, run: int, at: datetime, note: str = "") -> ErrorRecord:
+def describe(
+    error: BaseException, *, run: int, at: datetime, note: str = "", trace: str = ""
+) -> ErrorRecord:
     """What is kept of an exception: its class, message and the end of its traceback, bounded.
 
-    ``note`` is kept as the last line of the traceback. Nothing that the exception's own code does
-    comes out of here.
+    ``note`` is kept as the last line of the traceback. ``trace`` is the traceback of an error that
+    was raised elsewhere. Nothing that the exception's own code does comes out of here.
     """
-    frames = said(lambda: _frames_of(error), "the traceback")
+    frames = trace or trace_of(error)
     return ErrorRecord(
-        type=said(lambda: _name_of(type(error)), "the name"),
+        type=error.type if isinstance(error, RemoteError) else name_of(error),
         message=said(lambda: str(error), "str()")[:MAX_MESSAGE],
         traceback=f"{frames}{note}"[-MAX_TRACEBACK:],
         run=run,
         at=at,
     )
+
+
+def name_of(error: BaseException) -> str:
+    """The qualified name of its class."""
+    return said(lambda: _name_of(type(error)), "the name")
+
+
+def trace_of(error: BaseException) -> str:
+    """Its traceback from the handler's frame on, as text."""
+    return said(lambda: _frames_of(error), "the traceback")
 
 
 def text_of(error: BaseException) -> str:
