@@ -10,6 +10,7 @@ from taskmill.define.task import Task as Task
 from taskmill.define.task import TaskType as TaskType
 from taskmill.engine.clock import Clock as Clock
 from taskmill.engine.hub import EventStream as EventStream
+from taskmill.engine.placing import TypeRoute as TypeRoute
 from taskmill.executors.base import Executor as Executor
 from taskmill.executors.base import Failure as Failure
 from taskmill.executors.base import Host as Host
@@ -18,6 +19,7 @@ from taskmill.executors.base import Outcome as Outcome
 from taskmill.executors.base import RemoteError as RemoteError
 from taskmill.executors.base import Success as Success
 from taskmill.executors.base import Work as Work
+from taskmill.executors.process import ProcessExecutor as ProcessExecutor
 from taskmill.executors.thread import ThreadExecutor as ThreadExecutor
 from taskmill.handle import DomainHandle as DomainHandle
 from taskmill.model.choices import OnDependencyFailure as OnDependencyFailure
@@ -112,11 +114,15 @@ from taskmill.model.sharing import RateLimit as RateLimit
 from taskmill.model.sharing import Throttle as Throttle
 from taskmill.model.snapshot import ByteProgress as ByteProgress
 from taskmill.model.snapshot import DomainSnapshot as DomainSnapshot
+from taskmill.model.snapshot import ExecutorSnapshot as ExecutorSnapshot
 from taskmill.model.snapshot import GroupSnapshot as GroupSnapshot
 from taskmill.model.snapshot import RateSnapshot as RateSnapshot
 from taskmill.model.snapshot import SchedulerSnapshot as SchedulerSnapshot
 from taskmill.model.stages import Stage as Stage
 from taskmill.model.status import TaskStatus as TaskStatus
+from taskmill.rules.routing import Route as Route
+from taskmill.rules.routing import RouteExplanation as RouteExplanation
+from taskmill.rules.routing import Routing as Routing
 from taskmill.scheduler import Scheduler as Scheduler
 from taskmill.store.base import Store as Store
 from taskmill.store.sqlite import SqliteStore as SqliteStore

@@ -32,8 +32,10 @@ from taskmill.engine.parts import (
     executors_of,
     groups_of,
     rates_of,
+    routing_of,
     sources_of,
 )
+from taskmill.engine.placing import Placing, TypeRoute
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.registry import Registry
 from taskmill.engine.service import cause_of, check_loop, check_main_thread, serve
@@ -52,6 +54,7 @@ from taskmill.model.schedules import Recurrence, ScheduleRecord
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
 from taskmill.model.snapshot import SchedulerSnapshot
 from taskmill.rules.limits import Limits
+from taskmill.rules.routing import Routing
 from taskmill.store.base import VERBS, Store
 from taskmill.store.sqlite import SqliteStore
 from taskmill.store.sqlite.store import Durability
@@ -101,6 +104,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         retention: Retention | None = None,
         shutdown: Shutdown | None = None,
         executors: Mapping[str, Executor] | None = None,
+        routing: Routing | None = None,
         durability: Durability | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
@@ -127,10 +131,12 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         if ttl is not None:
             defaults["ttl"] = ttl
         check_options(defaults, TaskOptions.__annotations__, "the scheduler")
-        self._registry = Registry(domains, state, defaults)
+        self._executors = executors_of({} if executors is None else executors)
+        self._routing = routing_of(routing)
+        placing = Placing(self._executors, self._routing)
+        self._registry = Registry(domains, state, defaults, placing)
         if not self._registry.domains:
             raise ConfigurationError("a scheduler needs a domain: Scheduler(..., domains=[...])")
-        self._executors = executors_of({} if executors is None else executors)
         check_slots(max_concurrency)
         if preempt_at is not None:
             check_whole(preempt_at, 0, 255, "preempt_at")
@@ -285,6 +291,15 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     def add_state(self, state: object) -> None:
         """Make ``state`` visible to every domain; an earlier one of its type is replaced."""
         self._registry.add_state(state)
+
+    @property
+    def routing(self) -> Routing:
+        """The rules that choose executors: ``scheduler.routing.explain("ml::train")``."""
+        return self._routing
+
+    def routes(self) -> list[TypeRoute]:
+        """Where the tasks of each type run, and what decided that; by the names of the types."""
+        return self._registry.routes()
 
     async def snapshot(self) -> SchedulerSnapshot:
         """What runs and waits now, in all domains and groups, and which limits are in force."""

@@ -214,12 +214,14 @@ def checked_name(name: object, what: str, example: str) -> str:
         not isinstance(name, str)
         or not name
         or "::" in name
+        or name[0] == ":"
+        or name[-1] == ":"
         or " " in name
         or not name.isprintable()
     ):
         raise ConfigurationError(
-            f"{what} cannot be named {name!r:.100}: a name is text, not empty, and has no '::', "
-            "no white space and nothing unprintable"
+            f"{what} cannot be named {name!r:.100}: a name is text, not empty, has no '::' and "
+            "no ':' at its ends, no white space and nothing unprintable"
         )
     return name
 

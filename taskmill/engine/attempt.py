@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +22,7 @@ from taskmill.engine.surroundings import Surroundings
 from taskmill.executors.base import Executor, Failure, Lost, Success, Work
 from taskmill.executors.failures import own_doing
 from taskmill.executors.routine import Routine
-from taskmill.executors.tasklog import TaskLog
+from taskmill.executors.tasklog import task_log
 from taskmill.model.changes import StopCause
 from taskmill.model.errors import (
     InvalidState,
@@ -174,7 +173,6 @@ class Attempt:
             part=part,
             handler=routine.handler,
             workplace=self,
-            stop_grace=self.options.stop_grace if part is not Stage.UNDO else timedelta(0),
             call=partial(perform, routine, part),
             hold=self._surroundings.clock.hold,
         )
@@ -277,7 +275,7 @@ class Attempt:
         return attrs.evolve(
             self.record,
             effective_priority=self.start.effective,
-            executor=self.start.lane.kind.executor,
+            executor=self.start.lane.executor,
             progress=self.progress_made,
             io=self.io_so_far or self.record.io,
         )
@@ -308,11 +306,7 @@ class Attempt:
 
     @property
     def log(self) -> LoggerAdapter[Logger]:
-        record = self.record
-        return TaskLog(
-            logging.getLogger(f"taskmill.task.{record.type.replace('::', '.')}"),
-            {"task_id": record.id, "task_type": record.type, "attempt": record.attempt},
-        )
+        return task_log(self.record)
 
     def check(self) -> None:
         if self.is_stopping:

@@ -170,6 +170,12 @@ class Dispatcher:
         self.queue.regroup()
         self._wake()
 
+    def reroute(self) -> None:
+        """Where tasks run has changed."""
+        self._look_at_the_time()
+        self.queue.reroute()
+        self._wake()
+
     # --- what is to be written ---
 
     def propose(self) -> Iterator[tuple[Change, Receive]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from random import Random
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,7 +24,9 @@ from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.enlistment import Enlistment
 from taskmill.engine.explainer import Explainer
+from taskmill.engine.figures import Figures
 from taskmill.engine.hooks import Hooks
+from taskmill.engine.hosting import Hosting
 from taskmill.engine.housekeeping import Housekeeping
 from taskmill.engine.hub import Hub
 from taskmill.engine.pressure import Gauges
@@ -84,12 +86,14 @@ class Engine:
         self._find_handle = find_handle
         self._handle = handle
         self._endings = Endings()
+        figures = Figures(executors)
         self._running = Running(
             registry=registry,
             limits=limits,
             executors=executors,
             hub=hub,
             endings=self._endings,
+            figures=figures,
             clock=clock,
             rng=rng,
         )
@@ -124,7 +128,6 @@ class Engine:
             store=store,
             clock=clock,
             limits=limits,
-            registry=registry,
             explainer=Explainer(limits=limits, dispatcher=self.dispatcher, clock=clock),
             running=self._running,
         )
@@ -163,6 +166,7 @@ class Engine:
             dispatcher=self.dispatcher,
             running=self._running,
             schedules=self.schedules,
+            figures=figures,
             clock=clock,
             domains=registry.domains,
         )
@@ -171,6 +175,9 @@ class Engine:
             dispatcher=self.dispatcher,
             endings=self._endings,
             clock=clock,
+        )
+        self._hosting = Hosting(
+            executors=executors, limits=limits, dispatcher=self.dispatcher, clock=clock
         )
         self._hooks = Hooks(registry.domains.values(), handle)
         self._mode: Shutdown | None = None
@@ -216,8 +223,10 @@ class Engine:
                             opening.next_fire_ms, self._registry.domains.values()
                         )
                         try:
+                            await self._unless_stopped(self._start_executors)
                             await self._hooks.start()
-                            self.dispatcher.begin()
+                            if self._mode is None:
+                                self.dispatcher.begin()
                             self.has_started.set()
                             await self._until_stopped()
                         finally:
@@ -277,15 +286,25 @@ class Engine:
         with anyio.CancelScope(shield=True):
             await self._running.stopped()
             await self._hooks.stop()
+            with self.clock.hold():
+                await self._hosting.stop()
 
     async def _drain(self, drain: Drain) -> None:
         """Let running handlers finish, until the time is up or a Stop comes."""
         self._mode_changed = anyio.Event()
         with anyio.move_on_after(drain.timeout.total_seconds()):
-            async with anyio.create_task_group() as waiting:
-                waiting.start_soon(self._cancel_when_hurried, waiting.cancel_scope)
-                await self.dispatcher.emptied()
-                waiting.cancel_scope.cancel()
+            await self._unless_stopped(self.dispatcher.emptied)
+
+    async def _start_executors(self) -> None:
+        with self.clock.hold():
+            await self._hosting.start(self._store.home())
+
+    async def _unless_stopped(self, verb: Callable[[], Awaitable[None]]) -> None:
+        """Await something until it is done, or until the scheduler is told to stop, or hurry."""
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(self._cancel_when_hurried, waiting.cancel_scope)
+            await verb()
+            waiting.cancel_scope.cancel()
 
     async def _cancel_when_hurried(self, scope: anyio.CancelScope) -> None:
         await self._mode_changed.wait()

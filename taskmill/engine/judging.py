@@ -34,7 +34,7 @@ class Judge:
         """What comes of a run that its executor reports as failed or lost."""
         if isinstance(outcome, Lost):
             reason = said(lambda: outcome.reason, "the reason")[:MAX_MESSAGE]
-            return Interrupted(reason, self.options.max_interruptions)
+            return Interrupted(reason, self.options.max_interruptions, outcome.has_begun)
         if outcome.is_final:
             return self.for_good(outcome.error, outcome.trace)
         return self.raised(outcome.error, outcome.trace)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar, cast
 
-from taskmill.engine.registry import INLINE, THREAD, Registry
+from taskmill.engine.placing import INLINE, PROCESS, THREAD
+from taskmill.engine.registry import Registry
 from taskmill.executors.base import Executor
 from taskmill.executors.inline import InlineExecutor
+from taskmill.executors.process import ProcessExecutor
 from taskmill.executors.thread import ThreadExecutor
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_cap, check_text, checked_items, is_whole
 from taskmill.model.policies import Drain, Shutdown, Stop
 from taskmill.model.resources import PressureSource
 from taskmill.model.sharing import GroupPolicy, RateLimit
+from taskmill.rules.routing import Routing
 
 T = TypeVar("T")
 
@@ -63,16 +66,24 @@ def groups_of(groups: object) -> dict[str, GroupPolicy]:
 
 
 def executors_of(executors: object) -> dict[str, Executor]:
-    """The executors that are built in, and in their places those that were given."""
-    built_in: dict[str, Executor] = {INLINE: InlineExecutor(), THREAD: ThreadExecutor()}
-    given = _mapping(executors, "executors", "{'thread': ThreadExecutor(capacity=4)}")
-    unknown = given.keys() - built_in.keys()
-    if unknown:
-        raise ConfigurationError(
-            f"no task runs on an executor named {', '.join(sorted(map(str, unknown)))}; "
-            "coroutine handlers run on 'inline', plain functions on 'thread'"
-        )
+    """The executors that are built in, in their places those that were given, and the others."""
+    built_in: dict[str, Executor] = {
+        INLINE: InlineExecutor(),
+        THREAD: ThreadExecutor(),
+        PROCESS: ProcessExecutor(),
+    }
+    given = _mapping(executors, "executors", "{'gpu': ProcessExecutor(2)}")
+    for name in given:
+        check_text(name, "an executor's name")
     return {**built_in, **{name: _executor(given[name], name) for name in given}}
+
+
+def routing_of(routing: object) -> Routing:
+    """The rules by which executors are chosen, as they stay from now on."""
+    found = checked(routing, Routing, "routing", "Routing(rules=[Route('ml::*', 'gpu')])")
+    found = Routing() if found is None else found
+    found.seal()
+    return found
 
 
 def rates_of(rates: object, registry: Registry) -> dict[str, RateLimit]:
@@ -115,6 +126,8 @@ def _executor(executor: object, name: str) -> Executor:
             f"not {executor!r:.100}"
         )
     check_cap(getattr(executor, "capacity", None), f"executors[{name!r}].capacity")
+    if getattr(executor, "fallback", None) is not None:
+        check_text(getattr(executor, "fallback", None), f"executors[{name!r}].fallback")
     return cast("Executor", executor)  # it has what an executor has
 
 

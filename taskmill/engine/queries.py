@@ -10,10 +10,10 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from taskmill.define.task import Task
+from taskmill.engine.attempt import Attempt
 from taskmill.engine.clock import Clock
 from taskmill.engine.explainer import Explainer
 from taskmill.engine.filters import ended_selection, selection
-from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
 from taskmill.model.errors import ConfigurationError, UnknownTaskError
 from taskmill.model.explanation import Explanation
@@ -45,14 +45,12 @@ class Queries:
         clock: Clock,
         limits: Limits,
         explainer: Explainer,
-        registry: Registry,
         running: Running,
     ) -> None:
         self._store = store
         self._clock = clock
         self._limits = limits
         self._explainer = explainer
-        self._registry = registry
         self._running = running
 
     # --- one task ---
@@ -188,9 +186,8 @@ class Queries:
         if record.status.is_terminal:
             is_whole = record.status is TaskStatus.COMPLETED
             return attrs.evolve(record, progress=1.0) if is_whole else record
-        known = self._registry.find(record.type)
-        record = attrs.evolve(record, executor=None if known is None else known.executor)
         attempt = self._running.find(record.id)
+        record = attrs.evolve(record, executor=self._executor(record, attempt))
         if attempt is not None and attempt.record.run == record.run:
             return attrs.evolve(
                 record,
@@ -206,6 +203,12 @@ class Queries:
             status=TaskStatus.PAUSED if is_paused else record.status,
             effective_priority=self._explainer.effective_priority(record),
         )
+
+    def _executor(self, record: TaskRecord, attempt: Attempt | None) -> str | None:
+        """Where a task runs, or would run now."""
+        if attempt is not None:
+            return attempt.start.lane.executor
+        return self._limits.place(self._limits.kind(record.type).executor) or None
 
 
 def unknown_task(task: TaskId, domain: str | None) -> UnknownTaskError:

@@ -242,6 +242,13 @@ class ReadyQueue:
             if queue.key is not None:
                 self._move(queue, self._open)
 
+    def reroute(self) -> None:
+        """Where tasks run has changed: every lane has other gates."""
+        for (task_type, group, _, stage), queue in self._lanes.items():
+            for priority in [*queue.levels][:1]:
+                queue.lane = self._limits.lane(task_type, group, priority, stage)
+        self.regroup()
+
     # --- what others ask ---
 
     def holds_at(self, gate: Gate) -> bool:

@@ -10,6 +10,7 @@ import attrs
 from taskmill.define.codec import Codec, MemoCodec
 from taskmill.define.domain import Domain, another_class, by_type, check_state
 from taskmill.define.task import DomainKey, Handler, Task, checked_key, checked_task_type
+from taskmill.engine.placing import Placing, TypeRoute
 from taskmill.executors.routine import Routine
 from taskmill.model.errors import ConfigurationError, MissingStateError, UnknownDomainError
 from taskmill.model.limits import checked_items
@@ -18,9 +19,6 @@ from taskmill.rules.limits import Kind
 from taskmill.rules.options import TypeDefaults, type_defaults
 
 S = TypeVar("S")
-
-INLINE = "inline"
-THREAD = "thread"
 
 
 @attrs.frozen(kw_only=True)
@@ -33,6 +31,8 @@ class Registration:
     defaults: TypeDefaults
     routine: Routine | None
     """None for a type that is only submitted here."""
+    route: TypeRoute | None
+    """Where it runs; None with its handler."""
 
     @property
     def handler(self) -> Handler[Any] | None:
@@ -44,17 +44,16 @@ class Registration:
         """For what its handler returns, where that has a ``finalize``."""
         return None if self.routine is None else self.routine.memo
 
-    @property
-    def executor(self) -> str:
-        """The name of the executor its handler runs on."""
-        return THREAD if self.handler is not None and not self.handler.is_async else INLINE
-
 
 class Registry:
     """The domains of one scheduler, checked against each other."""
 
     def __init__(
-        self, domains: Iterable[Domain[Any]], state: Iterable[object], defaults: TaskOptions
+        self,
+        domains: Iterable[Domain[Any]],
+        state: Iterable[object],
+        defaults: TaskOptions,
+        placing: Placing,
     ) -> None:
         self.domains: dict[str, Domain[Any]] = {}
         self._types: dict[str, Registration] = {}
@@ -71,9 +70,10 @@ class Registry:
                     "domain names are part of stored task types, so each is used once"
                 )
             self.domains[domain.name] = domain
-            self._register(domain, defaults)
+            self._register(domain, defaults, placing)
+        placing.report_idle(name for name, known in self._types.items() if known.route)
 
-    def _register(self, domain: Domain[Any], defaults: TaskOptions) -> None:
+    def _register(self, domain: Domain[Any], defaults: TaskOptions, placing: Placing) -> None:
         handlers = {handler.task: handler for handler in domain.handlers}
         for task, codec in domain.codecs.items():
             handler = handlers.get(task)
@@ -82,9 +82,8 @@ class Registry:
                 domain=domain.name,
                 codec=codec,
                 defaults=type_defaults(task.task_options, domain.defaults, defaults),
-                routine=None
-                if handler is None
-                else Routine(handler, codec, domain.memos.get(task)),
+                routine=handler and Routine(handler, codec, domain.memos.get(task)),
+                route=handler and placing.place(handler),
             )
 
     def find(self, task_type: str) -> Registration | None:
@@ -189,13 +188,18 @@ class Registry:
             "nor Scheduler(..., state=[...]) has one"
         )
 
+    def routes(self) -> list[TypeRoute]:
+        """Where the types that have a handler here run, by their names."""
+        routes = (known.route for known in self._types.values())
+        return sorted((r for r in routes if r is not None), key=lambda route: route.type)
+
     def kinds(self) -> dict[str, Kind]:
         """What the limits look at in each type."""
         return {
             name: Kind(
                 type=name,
                 domain=known.domain,
-                executor=known.executor,
+                executor="" if known.route is None else known.route.executor,
                 io=known.task.task_options.get("io"),
                 is_handled=known.handler is not None,
                 has_undo=known.handler is not None and known.handler.on_cancel is not None,

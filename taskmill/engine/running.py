@@ -18,6 +18,7 @@ from taskmill.engine.attempt import Attempt
 from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
+from taskmill.engine.figures import Figures
 from taskmill.engine.hub import Hub
 from taskmill.engine.registry import Registry
 from taskmill.engine.surroundings import Surroundings
@@ -48,6 +49,7 @@ class Running:
         executors: Mapping[str, Executor],
         hub: Hub,
         endings: Endings,
+        figures: Figures,
         clock: Clock,
         rng: Random,
     ) -> None:
@@ -56,6 +58,7 @@ class Running:
         self._executors = executors
         self._hub = hub
         self._endings = endings
+        self._figures = figures
         self._clock = clock
         self._rng = rng
         self._attempts: dict[TaskId, Attempt] = {}
@@ -164,7 +167,7 @@ class Running:
 
     async def _run(self, attempt: Attempt) -> None:
         try:
-            executor = self._executors[attempt.start.lane.kind.executor]
+            executor = self._executors[attempt.start.lane.executor]
             result = await attempt.run(executor, self._rng.random)
         except BaseException as error:  # noqa: BLE001 - the last resort: nothing may pass
             result = attempt.broken(error, self._rng.random)
@@ -215,9 +218,18 @@ class Running:
         """The handler has stopped: have the outcome written and give the slot back."""
         settlement = settle(attempt.record, result, now_ms=self._now_ms(), io=attempt.io_so_far)
         attempt.end()
+        self._count(attempt)
         del self._attempts[attempt.record.id]
         self._writer.send(settlement, partial(self._settled, attempt, settlement))
         self._dispatcher.release(attempt.start, is_whole=attempt.cause is None)
+
+    def _count(self, attempt: Attempt) -> None:
+        record, start = attempt.record, attempt.start
+        waited = None
+        if record.run == 1 and record.started_at is not None:
+            waited = (record.started_at - record.ready_at) / _SECOND
+        seconds = self._clock.monotonic() - start.at_ns / 1e9
+        self._figures.ended(start.lane.executor, seconds, waited)
 
     # --- what came of it ---
 
@@ -293,4 +305,5 @@ async def _raise(failure: BaseException) -> None:
     raise failure
 
 
+_SECOND = timedelta(seconds=1)
 _UNSTORABLE = "result could not be stored"

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from taskmill.engine.attempt import Attempt
 from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
+from taskmill.engine.figures import Figures
 from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
 from taskmill.model.effects import Backlog
@@ -41,6 +42,7 @@ class Snapshots:
         dispatcher: Dispatcher,
         running: Running,
         schedules: Schedules,
+        figures: Figures,
         clock: Clock,
         domains: Iterable[str],
     ) -> None:
@@ -49,6 +51,7 @@ class Snapshots:
         self._dispatcher = dispatcher
         self._running = running
         self._schedules = schedules
+        self._figures = figures
         self._clock = clock
         self._domains = tuple(domains)
 
@@ -79,6 +82,7 @@ class Snapshots:
             max_concurrency=limits.all.cap or 0,
             pressure=limits.pressure.level,
             pressures=dict(limits.pressure.readings),
+            executors=self._figures.snapshot(limits),
             domains={name: self._domain(name, counts) for name in self._domains},
             groups=self._groups(counts),
             paused_groups={

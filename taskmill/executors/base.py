@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -30,8 +29,6 @@ class Work:
     workplace: Workplace
     """What the handler's `Context` stands on: from it come the fence and the deadline, to it go
     progress, children, tags and bytes, from this event loop."""
-    stop_grace: timedelta
-    """How long it may take to stop when `Executor.run` is cancelled."""
     call: Callable[[], Any]
     """Run the handler here: an outcome, or for ``async def`` an awaitable of one.
 
@@ -76,6 +73,8 @@ class Lost:
     """
 
     reason: str
+    has_begun: bool = True
+    """False where the handler was never called: that counts as nothing, and is tried again."""
 
 
 Outcome: TypeAlias = Success | Failure | Lost

@@ -84,6 +84,8 @@ class ClassOptions(TaskOptions, total=False):
 
     io: IoBudget
     """What a task is expected to move while it runs, in bytes per second."""
+    executor: str
+    """The name of the executor its handler runs on, whatever the routing says."""
 
 
 class SubmitOptions(TaskOptions, total=False):
@@ -246,6 +248,7 @@ _CHECKS: Mapping[str, Callable[[object, str], None]] = {
     "requeue": _check_flag,
     "preemptible": _check_flag,
     "io": _check_io,
+    "executor": check_text,
     "key": _check_text,
     "label": _check_text,
     "run_at": _check_run_at,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -46,6 +46,28 @@ class RateSnapshot:
 
 
 @attrs.frozen(kw_only=True)
+class ExecutorSnapshot:
+    """How one executor is used, since the scheduler opened."""
+
+    name: str
+    capacity: int | None
+    running: int
+    ended: int
+    """Runs that have ended, however they did."""
+    busy: timedelta
+    """The time that all its runs held a slot."""
+    waited: timedelta | None
+    """How long tasks had been ready when they started here for the first time: the mean of the
+    last 1,000, as are the durations; None before there is one."""
+    duration: timedelta | None
+    """The mean."""
+    duration_p95: timedelta | None
+    """What 95 % of the runs did not exceed."""
+    down: str | None
+    """Why nothing can run there now; None while it can."""
+
+
+@attrs.frozen(kw_only=True)
 class DomainSnapshot:
     """One domain. Counts are of its tasks; what runs was read from memory, the rest in one view."""
 
@@ -85,6 +107,7 @@ class SchedulerSnapshot:
     """The highest of ``pressures``; 0 without a source."""
     pressures: Mapping[str, float]
     """What each source said last."""
+    executors: Mapping[str, ExecutorSnapshot]
     domains: Mapping[str, DomainSnapshot]
     groups: Mapping[str | None, GroupSnapshot]
     paused_groups: Mapping[str, datetime | None]

@@ -157,8 +157,23 @@ def _flag(gate: Gate, lane: Lane, scene: Scene) -> tuple[str, dict[str, object]]
             return _paused(f"Domain {gate.name!r}", record)
         case GateKind.GROUP_PAUSE:
             return _paused(f"Group {gate.name!r}", pauses.find(PauseScope.GROUP, gate.name))
+        case GateKind.UNROUTABLE:
+            return _unroutable(lane, scene)
         case _:
             return f"No domain here has a handler for {lane.kind.type!r}.", {}
+
+
+def _unroutable(lane: Lane, scene: Scene) -> tuple[str, dict[str, object]]:
+    """Nothing that runs will make room: where it would run is down."""
+    parts: list[str] = []
+    figures: dict[str, object] = {}
+    name: str | None = lane.kind.executor
+    while name is not None and (outage := scene.limits.outages.get(name)) is not None:
+        parts.append(f"executor {name!r} is down since {moment(outage.since)} ({outage.reason})")
+        figures[name] = {"since": outage.since, "reason": outage.reason}
+        name = outage.fallback
+    text = "; its fallback, ".join(parts)
+    return f"Nothing can run it: {text}; there is no other fallback.", figures
 
 
 def _paused(whose: str, record: PauseRecord | None) -> tuple[str, dict[str, object]]:

@@ -14,6 +14,7 @@ class GateKind(enum.Enum):
     SCHEDULER_PAUSE = "scheduler_pause"
     DOMAIN_PAUSE = "domain_pause"
     GROUP_PAUSE = "group_pause"
+    UNROUTABLE = "unroutable"
     EXECUTOR = "executor"
     GLOBAL = "global"
     DOMAIN = "domain"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from weakref import WeakValueDictionary
 
 import attrs
@@ -38,6 +39,15 @@ class Kind:
     """Whether its handler has an ``on_cancel``."""
 
 
+@attrs.frozen(kw_only=True)
+class Outage:
+    """An executor that is down: since when, why, and who stands in for it."""
+
+    since: datetime
+    reason: str
+    fallback: str | None
+
+
 @attrs.frozen(eq=False)
 class GroupGates:
     """The gates of one group."""
@@ -60,6 +70,8 @@ class Lane:
     slots: tuple[Slots, ...]
     """Those of them that are caps."""
     group_gates: GroupGates | None
+    executor: str = ""
+    """Where its tasks run now: the executor of their kind or, while that is down, its fallback."""
     stage: Stage = Stage.EXECUTE
     """What its tasks do next; only the first part of their lives is under rates."""
 
@@ -109,6 +121,8 @@ class Limits:
         self.executors = {
             name: Slots(GateKind.EXECUTOR, name, cap) for name, cap in (executors or {}).items()
         }
+        self.outages: dict[str, Outage] = {}
+        """The executors that are down."""
         self.domains = {
             name: Slots(GateKind.DOMAIN, name, cap) for name, cap in (domains or {}).items()
         }
@@ -206,11 +220,14 @@ class Limits:
     def _new_lane(self, task_type: str, group: str | None, priority: int, stage: Stage) -> Lane:
         kind = self.kind(task_type)
         own = None if group is None else self.group_gates(group)
-        executor, domain = self._executor(kind.executor), self._domain(kind.domain)
+        place = self.place(kind.executor)
+        executor, domain = self._executor(place), self._domain(kind.domain)
         limit = self._throttle.limit_of(priority)
         gates = [*self._first_gates(kind)]
         if own is not None:
             gates.append(own.pause)
+        if place in self.outages:
+            gates.append(Flag(GateKind.UNROUTABLE, place, lambda: False))
         gates += [executor, domain]
         if own is not None:
             gates.append(own.slots)
@@ -230,6 +247,7 @@ class Limits:
             gates=tuple(gates),
             slots=(executor, domain) if own is None else (executor, domain, own.slots),
             group_gates=own,
+            executor=place,
             stage=stage,
         )
 
@@ -241,6 +259,14 @@ class Limits:
                 gates = (Flag(GateKind.HANDLER, kind.type, lambda: False), *gates)
             self._first[kind.type] = gates
         return gates
+
+    def place(self, executor: str) -> str:
+        """The executor that takes the tasks of this one now: the first one up, else the last."""
+        outage = self.outages.get(executor)
+        while outage is not None and outage.fallback is not None:
+            executor = outage.fallback
+            outage = self.outages.get(executor)
+        return executor
 
     def _executor(self, name: str) -> Slots:
         return self.executors.setdefault(name, Slots(GateKind.EXECUTOR, name, None))
@@ -262,6 +288,15 @@ class Limits:
     def pressure_gates(self) -> Collection[PressureGate]:
         """The gates that a change of the pressure may open."""
         return self._pressure_gates.values()
+
+    def set_outage(self, executor: str, outage: Outage | None) -> None:
+        """An executor went down, or is up again: what lanes there are is not true any more."""
+        if outage is None:
+            self.outages.pop(executor, None)
+        else:
+            self.outages[executor] = outage
+        self._recent.clear()
+        self._lanes.clear()
 
     # --- changes; each returns the gates that may have opened ---
 

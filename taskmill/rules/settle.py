@@ -60,11 +60,15 @@ class Halted:
 
 @attrs.frozen
 class Interrupted:
-    """What ran the handler is gone, and nobody knows how far it came."""
+    """What ran the handler, or was to run it, is gone."""
 
     reason: str
     max_interruptions: int
+    has_begun: bool = True
 
+
+_PAUSE = timedelta(seconds=1)
+"""How long a task waits where nothing could begin it."""
 
 Result: TypeAlias = Returned | Raised | Snoozed | Halted | Interrupted
 
@@ -144,6 +148,8 @@ def _interrupted(
     record: TaskRecord, lost: Interrupted, now_ms: int, io: IoTotals | None
 ) -> Settlement:
     """Back to the queue, unless it would go on losing its workers for ever."""
+    if not lost.has_begun:
+        return _again(record, now_ms, io, delay=_PAUSE)
     if record.interruptions < lost.max_interruptions:
         again = _again(record, now_ms, io)
         return attrs.evolve(again, is_interrupted=True)

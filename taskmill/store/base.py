@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from taskmill.model.changes import Change, NewTask, Timetable
@@ -47,6 +48,10 @@ class Store(Protocol):
 
     def is_in_transaction(self, connection: object) -> bool:
         """Whether a connection that was submitted on still has its transaction open."""
+        ...
+
+    def home(self) -> Path | None:
+        """The file that holds it; None for a store that no other process can open."""
         ...
 
     async def version(self) -> int:

@@ -122,6 +122,10 @@ class SqliteStore:
         """Whether a connection that was submitted on still has its transaction open."""
         return enlisting.is_in_transaction(connection)
 
+    def home(self) -> Path | None:
+        """The database file; None for one in memory."""
+        return self._path
+
     async def version(self) -> int:
         """A number that changes when another connection has committed."""
         return await _open(self._writer).run(
