@@ -36,8 +36,12 @@ class Hosting:
     async def start(self, home: Path | None) -> None:
         """Start them, one after the other; what one of them raises comes out."""
         for name, executor in self._executors.items():
-            await executor.start(_Host(name, home, self))
-            self._started.append(name)
+            self._started.append(name)  # it may say at once that it is down
+            try:
+                await executor.start(_Host(name, home, self))
+            except BaseException:
+                self._started.remove(name)
+                raise
 
     async def stop(self) -> None:
         """Stop those that were started; one that cannot is no reason to leave the others."""
