@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from taskmill.cli.demo import demo
+from taskmill.cli.routes import routes
 from taskmill.cli.simulate import simulate
 
 
@@ -16,3 +17,4 @@ def taskmill() -> None:
 
 taskmill.add_command(demo)
 taskmill.add_command(simulate)
+taskmill.add_command(routes)

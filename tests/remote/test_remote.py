@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
 import pytest
 
@@ -183,7 +184,7 @@ async def test_a_task_that_keeps_losing_its_worker_is_dead_at_last() -> None:
                         break
                 process.kill()
                 while (await app.scheduler.snapshot()).executors["cluster"].down is None:
-                    await anyio.sleep(0)
+                    await anyio.lowlevel.checkpoint()
         record = await app.far.wait(poison.id)
         assert record.status is TaskStatus.DEAD
         assert record.reason == (
