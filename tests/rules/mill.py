@@ -15,7 +15,7 @@ from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Thro
 from taskmill.model.stages import Stage
 from taskmill.rules.aging import AgingRule
 from taskmill.rules.gates import Gate, GateKind, Slots
-from taskmill.rules.limits import Kind, Lane, Limits
+from taskmill.rules.limits import Kind, Lane, Limits, Outage
 from taskmill.rules.plan import Queue, Start, plan
 
 MS = 1_000_000
@@ -207,6 +207,11 @@ class Mill:
         for gate in self.limits.pressure_gates:
             self.queue.wake(gate)
 
+    def set_outage(self, executor: str, outage: Outage | None) -> None:
+        self.look()
+        self.limits.set_outage(executor, outage)
+        self.queue.reroute()
+
     def pause(self, scope: PauseScope, name: str) -> None:
         if not self.limits.pauses.is_held(scope, name):
             self.limits.pauses.hold(PauseRecord(scope=scope, name=name, since_ms=self.now_ms))
@@ -367,8 +372,11 @@ def gates_are_open(yard: Mill, ready: Ready) -> bool:
     """Whether nothing but the cap of the scheduler could hold a task; asks no lane and no list."""
     limits, now = yard.limits, yard.now_ns
     kind = limits.kind(ready.type)
+    place = limits.place(kind.executor)
+    if place in limits.outages:
+        return False
     gates: list[Gate] = [
-        limits.executors.get(kind.executor) or Slots(GateKind.EXECUTOR, "", None),
+        limits.executors.get(place) or Slots(GateKind.EXECUTOR, "", None),
         limits.domains.get(kind.domain) or Slots(GateKind.DOMAIN, "", None),
     ]
     is_rated = Stage(ready.stage).part is Stage.EXECUTE
@@ -416,7 +424,7 @@ def holds_every_cap(yard: Mill) -> None:
     limits = yard.limits
     assert limits.all.held == len(yard.running)
     domains = Counter(start.lane.kind.domain for start in yard.running.values())
-    executors = Counter(start.lane.kind.executor for start in yard.running.values())
+    executors = Counter(start.lane.executor for start in yard.running.values())
     groups = yard.runs()
     for name, slots in limits.domains.items():
         assert slots.held == domains[name]

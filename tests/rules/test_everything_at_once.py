@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import attrs
@@ -21,6 +21,7 @@ from taskmill.model.changes import Ready
 from taskmill.model.pauses import PauseScope
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
 from taskmill.model.stages import Stage
+from taskmill.rules.limits import Outage
 from tests.rules.mill import TYPES, Mill, checked, limits_of, task
 
 HANDLED = TYPES[:-1]
@@ -32,6 +33,14 @@ PLACES = (
     (PauseScope.GROUP, "red"),
     (PauseScope.GROUP, "green"),
 )
+
+EXECUTORS = ("inline", "thread")
+
+
+def outage(fallback: str | None) -> Outage:
+    since = datetime(2030, 1, 1, tzinfo=UTC)
+    return Outage(since=since, reason="the cable was cut", fallback=fallback)
+
 
 caps = st.none() | st.integers(1, 3)
 limit = st.builds(
@@ -78,7 +87,7 @@ class Everything(RuleBasedStateMachine):
             slots=data.draw(st.integers(1, 6)),
             handled=HANDLED,
             domains={"a": data.draw(caps), "b": data.draw(caps)},
-            executors={"thread": data.draw(caps)},
+            executors={"thread": data.draw(caps), "spare": data.draw(caps)},
             groups={name: data.draw(policies) for name in GROUPS[:2]},
             rates=data.draw(st.dictionaries(st.just("a::one"), limit)),
             io={"a::two": IoBudget(read=4), "b::one": IoBudget(read=5, sent=1)},
@@ -137,6 +146,14 @@ class Everything(RuleBasedStateMachine):
             policy = attrs.evolve(before, max_concurrency=policy.max_concurrency)
         self.yard.set_group(name, policy)
 
+    @rule(executor=st.sampled_from(EXECUTORS), fallback=st.sampled_from((None, "spare")))
+    def go_down(self, executor: str, fallback: str | None) -> None:
+        self.yard.set_outage(executor, outage(fallback))
+
+    @rule(executor=st.sampled_from(EXECUTORS))
+    def come_up(self, executor: str) -> None:
+        self.yard.set_outage(executor, None)
+
     @rule(place=st.sampled_from(PLACES))
     def pause(self, place: tuple[PauseScope, str]) -> None:
         self.yard.pause(*place)
@@ -156,6 +173,8 @@ class Everything(RuleBasedStateMachine):
         self.yard.set_pressure(0.0)
         for place in PLACES:
             self.yard.resume(*place)
+        for executor in EXECUTORS:
+            self.yard.set_outage(executor, None)
         while any(self.yard.limits.kind(r.type).is_handled for r in self.yard.waiting.values()):
             before = len(self.yard.started)
             checked(self.yard, aging=self.aging)
@@ -184,6 +203,9 @@ ACTS = (
     "resume",
     "resume",
     "set_pressure",
+    "go_down",
+    "come_up",
+    "come_up",
 )
 
 
@@ -195,7 +217,7 @@ def crowded(random: Random) -> Everything:
         slots=random.randint(1, 5),
         handled=HANDLED,
         domains={"a": random.randint(1, 2), "b": random.choice((None, 1, 2))},
-        executors={"thread": random.choice((None, 1))},
+        executors={"thread": random.choice((None, 1)), "spare": random.choice((None, 1))},
         groups={
             name: GroupPolicy(
                 weight=random.randint(1, 3),
@@ -255,6 +277,10 @@ def act(machine: Everything, random: Random) -> None:  # noqa: C901 - one branch
             yard.resume(*random.choice(PLACES))
         case "set_pressure":
             yard.set_pressure(random.choice((0.0, 0.6, 0.9)))
+        case "go_down":
+            yard.set_outage(random.choice(EXECUTORS), outage(random.choice((None, "spare"))))
+        case "come_up":
+            yard.set_outage(random.choice(EXECUTORS), None)
         case _:
             pass
 
