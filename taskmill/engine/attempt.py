@@ -95,7 +95,7 @@ class Attempt:
         """Run the handler to its end; every way it can end is a value."""
         judge = self._judge(jitter)
         if self._unfit is not None:
-            return judge.for_good(self._unfit)
+            return judge.for_good(Failure(self._unfit))
         if self.record.stage.part is Stage.UNDO:
             return await self._undo(executor, judge, Halted(StopCause.CANCELLED))
         result = await self._until_stopped(executor, judge)
@@ -128,7 +128,7 @@ class Attempt:
         except BaseException as error:  # noqa: BLE001 - around the user's handler
             if self.cause is not None:
                 return self._halted(error, judge)
-            return judge.raised(own_doing(error, failure))
+            return judge.raised(Failure(own_doing(error, failure)))
         finally:
             del failure  # it holds this frame, and this frame it
         return self._halted(None, judge)
@@ -138,27 +138,29 @@ class Attempt:
         handler = self.registration.handler
         if handler is None or handler.on_cancel is None:
             return attrs.evolve(halted, is_undone=True)
-        error: BaseException | None = None
-        trace = ""
+        failure: Failure | None = None
         grace = self.options.cancel_grace
         try:
             with anyio.CancelScope(shield=True) as self._undoing:
                 self._undoing.deadline = anyio.current_time() + grace.total_seconds()
                 outcome = await executor.run(self._work(Stage.UNDO))
                 if isinstance(outcome, Failure):
-                    error, trace = outcome.error, outcome.trace
+                    failure = outcome
                 elif isinstance(outcome, Lost):
-                    error = RuntimeError(f"the worker of its on_cancel was lost: {outcome.reason}")
+                    failure = Failure(
+                        RuntimeError(f"the worker of its on_cancel was lost: {outcome.reason}")
+                    )
         except BaseException as raised:  # noqa: BLE001 - around the user's on_cancel
-            error = raised
-        if error is None and self._undoing is not None and self._undoing.cancelled_caught:
-            error = TimeoutError(f"on_cancel ran for longer than its cancel_grace of {grace}")
-        kept = None if error is None else judge.kept(error, trace)
+            failure = Failure(raised)
+        if failure is None and self._undoing is not None and self._undoing.cancelled_caught:
+            late = TimeoutError(f"on_cancel ran for longer than its cancel_grace of {grace}")
+            failure = Failure(late)
+        kept = None if failure is None else judge.kept(failure)
         return attrs.evolve(halted, is_undone=True, error=kept)
 
     def broken(self, error: BaseException, jitter: Callable[[], float]) -> Result:
         """What is settled where even `run` could not say how the handler ended."""
-        return self._judge(jitter).for_good(error)
+        return self._judge(jitter).for_good(Failure(error))
 
     def _judge(self, jitter: Callable[[], float]) -> Judge:
         return Judge(self.record, self.options, self._surroundings.clock.now, jitter)
@@ -236,7 +238,7 @@ class Attempt:
         if self.cause is StopCause.TIMEOUT:
             late = TimeoutError(f"ran for longer than its timeout of {self.options.timeout}")
             late.__cause__ = error
-            return judge.raised(late)
+            return judge.raised(Failure(late))
         return Halted(self.cause or StopCause.SHUTDOWN)
 
     # --- how it is stopped ---

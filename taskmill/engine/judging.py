@@ -36,18 +36,19 @@ class Judge:
             reason = said(lambda: outcome.reason, "the reason")[:MAX_MESSAGE]
             return Interrupted(reason, self.options.max_interruptions, outcome.has_begun)
         if outcome.is_final:
-            return self.for_good(outcome.error, outcome.trace)
-        return self.raised(outcome.error, outcome.trace)
+            return self.for_good(outcome)
+        return self.raised(outcome)
 
-    def for_good(self, error: BaseException, trace: str = "") -> Result:
+    def for_good(self, failure: Failure) -> Result:
         """A failure that another attempt would meet again; a task that is to end, ends."""
-        kept = self.kept(error, trace)
+        kept = self.kept(failure)
         if self.record.stage.part is Stage.UNDO:
             return Halted(StopCause.CANCELLED, is_undone=True, error=kept)
         return Raised(error=kept, max_retries=self.options.max_retries, delay=None)
 
-    def raised(self, error: BaseException, trace: str = "") -> Result:
+    def raised(self, failure: Failure) -> Result:
         """What comes of an error; one that cannot be judged is not retried, and says why."""
+        error = failure.error
         if isinstance(error, Snooze):
             return Snoozed(min(max(error.delay, timedelta(0)), MAX_LENGTH))
         if isinstance(error, Cancel):
@@ -58,7 +59,7 @@ class Judge:
             delay = self._delay_after(error)
         except BaseException as unjudged:  # noqa: BLE001 - retry_on is the user's; nothing is awaited
             note = f"Not retried, for judging this error raised {text_of(unjudged)}"
-        kept = self.kept(error, trace, note)
+        kept = self.kept(failure, note)
         return Raised(
             error=kept,
             max_retries=self.options.max_retries,
@@ -67,9 +68,9 @@ class Judge:
             reason=kept.message if isinstance(error, Permanent) else "",
         )
 
-    def kept(self, error: BaseException, trace: str = "", note: str = "") -> ErrorRecord:
+    def kept(self, failure: Failure, note: str = "") -> ErrorRecord:
         """What is kept of an error with the task."""
-        return describe(error, run=self.record.run, at=self.now(), note=note, trace=trace)
+        return describe(failure, run=self.record.run, at=self.now(), note=note)
 
     def _delay_after(self, error: BaseException) -> timedelta | None:
         """When to try again; None for an error that is never retried."""

@@ -60,6 +60,8 @@ class Failure:
     error: BaseException
     trace: str = ""
     """The traceback, where the error was not raised in this process."""
+    message: str = ""
+    """What ``str()`` said of it there: here it may lack what that takes. By default, ask it."""
     is_final: bool = False
     """Whether another attempt would meet the same: what is stored does not fit."""
 

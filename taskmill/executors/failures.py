@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 
-from taskmill.executors.base import RemoteError
+from taskmill.executors.base import Failure, RemoteError
 from taskmill.model.record import ErrorRecord
 
 MAX_TRACEBACK = 16 * 1024
@@ -41,18 +41,18 @@ def own_doing(error: BaseException, failure: BaseException | None) -> BaseExcept
     return error
 
 
-def describe(
-    error: BaseException, *, run: int, at: datetime, note: str = "", trace: str = ""
-) -> ErrorRecord:
+def describe(failure: Failure, *, run: int, at: datetime, note: str = "") -> ErrorRecord:
     """What is kept of an exception: its class, message and the end of its traceback, bounded.
 
-    ``note`` is kept as the last line of the traceback. ``trace`` is the traceback of an error that
-    was raised elsewhere. Nothing that the exception's own code does comes out of here.
+    ``note`` is kept as the last line of the traceback. Nothing that the exception's own code does
+    comes out of here.
     """
-    frames = trace or trace_of(error)
+    error = failure.error
+    frames = failure.trace or trace_of(error)
+    message = said(lambda: failure.message or str(error), "str()")
     return ErrorRecord(
         type=error.type if isinstance(error, RemoteError) else name_of(error),
-        message=said(lambda: str(error), "str()")[:MAX_MESSAGE],
+        message=message[:MAX_MESSAGE],
         traceback=f"{frames}{note}"[-MAX_TRACEBACK:],
         run=run,
         at=at,

@@ -9,13 +9,13 @@ import pickle
 import sys
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import attrs
 
 from taskmill.define.task import Handler
 from taskmill.executors.base import RemoteError
-from taskmill.executors.failures import name_of, said, trace_of
+from taskmill.executors.failures import MAX_MESSAGE, MAX_TRACEBACK, name_of, said, trace_of
 from taskmill.model.errors import ConfigurationError
 
 
@@ -51,7 +51,7 @@ def parts_of(handler: Handler[Any]) -> Parts:
             f"the task class {handler.task.__qualname__} cannot be found by its name, as worker "
             f"processes have to; define it at the top level of a module ({error})"
         ) from error
-    _check_main(handler.task.__module__, f"the task class {handler.task.__qualname__}")
+    check_main(handler.task.__module__, f"the task class {handler.task.__qualname__}")
     finalize, on_cancel = handler.finalize, handler.on_cancel
     return Parts(
         task=task,
@@ -76,7 +76,7 @@ def reference_to(function: Callable[..., Any], what: str) -> Reference:
     module = getattr(function, "__module__", None)
     name = getattr(function, "__qualname__", None)
     if isinstance(module, str) and isinstance(name, str):
-        _check_main(module, what)
+        check_main(module, what)
         named = Named(module, name)
         try:
             if found(named) is function:
@@ -109,7 +109,7 @@ def found(reference: Reference) -> Callable[..., Any]:
     raise AttributeError(f"{reference.module}.{reference.name} is a handler of something else")
 
 
-def _check_main(module: str, what: str) -> None:
+def check_main(module: str, what: str) -> None:
     """Refuse what lives in a main module that cannot be imported again."""
     main = sys.modules.get("__main__")
     if module == "__main__" and not hasattr(main, "__file__") and not getattr(main, "__spec__", 0):
@@ -131,6 +131,10 @@ class _Pickler(pickle.Pickler):
         super().__init__(buffer, pickle.HIGHEST_PROTOCOL)
         self.dispatch_table = {**copyreg.dispatch_table, MappingProxyType: _reduced}
 
+    def reducer_override(self, obj: Any) -> Any:
+        """Take exceptions apart without asking their classes, which often cannot do it."""
+        return (remade, _pieces(obj)) if issubclass(type(obj), BaseException) else NotImplemented
+
 
 def _reduced(mapping: MappingProxyType[Any, Any]) -> tuple[Callable[..., Any], tuple[object]]:
     return read_only, (dict(mapping),)
@@ -142,6 +146,9 @@ def read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
 
 
 # --- exceptions ----------------------------------------------------------------------------------
+
+_Pieces: TypeAlias = tuple[type[BaseException], tuple[Any, ...], dict[str, Any]]
+"""The class of an exception, the arguments of its builtin base, and its attributes."""
 
 
 @attrs.frozen(kw_only=True)
@@ -158,40 +165,78 @@ class Thrown:
 def thrown(error: BaseException) -> Thrown:
     """Describe an exception, and pack what can be packed of it; never raises."""
     return Thrown(
-        type=name_of(error).replace("__mp_main__.", "__main__.", 1),
-        message=said(lambda: str(error), "str()"),
-        trace=trace_of(error),
+        type=_of_main(name_of(error)),
+        message=said(lambda: str(error), "str()")[:MAX_MESSAGE],
+        trace=_of_main(trace_of(error))[-MAX_TRACEBACK:],
         itself=_packed(error),
     )
 
 
 def caught(sent: Thrown) -> BaseException:
-    """The exception that was sent, made without calling its class; else a RemoteError."""
+    """The exception that was sent; a RemoteError where its class is not known here.
+
+    What its ``str()`` says is in `Thrown.message`: that may need what could not be packed.
+    """
     try:
         if sent.itself is not None:
-            kind, arguments, attributes = pickle.loads(sent.itself)  # noqa: S301 - as above
-            error: BaseException = kind.__new__(kind, *arguments)
-            error.args = arguments
-            error.__dict__.update(attributes)
+            error: BaseException = pickle.loads(sent.itself)  # noqa: S301 - as above
             return error
     except BaseException:  # noqa: BLE001, S110 - whatever its class makes of that
         pass
     return RemoteError(sent.type, sent.message)
 
 
+def remade(
+    kind: type[BaseException], arguments: tuple[Any, ...], attributes: dict[str, Any]
+) -> BaseException:
+    """Put an exception together without calling its class, whose parameters may be any."""
+    base = _builtin(kind)
+    error = base.__new__(kind, *arguments)
+    base.__init__(error, *arguments)
+    for name, item in attributes.items():
+        object.__setattr__(error, name, item)
+    return error
+
+
 def _packed(error: BaseException) -> bytes | None:
-    attributes = {key: item for key, item in vars(error).items() if _can_travel(item)}
-    arguments = error.args if _can_travel(error.args) else (said(lambda: str(error), "str()"),)
-    whole = (type(error), arguments, attributes)
+    """An exception, or at least what of it can be packed, if its class can."""
     try:
-        packed = dumps(whole)
+        if can_travel(error):
+            return dumps(error)
+        kind, arguments, attributes = _pieces(error)
+        if not can_travel(arguments):
+            arguments = (said(lambda: str(error), "str()"),)
+        kept = {name: item for name, item in attributes.items() if can_travel(item)}
+        packed = dumps(remade(kind, arguments, kept))
         pickle.loads(packed)  # noqa: S301 - just made
     except BaseException:  # noqa: BLE001 - whatever its class makes of that
         return None
     return packed
 
 
-def _can_travel(item: object) -> bool:
+def _pieces(error: BaseException) -> _Pieces:
+    kind = type(error)
+    reduced: Any = _builtin(kind).__reduce__(error)
+    _, arguments, *state = reduced
+    attributes: dict[str, Any] = dict(*state)
+    held: object = object.__getstate__(error)
+    if isinstance(held, tuple):  # of its __dict__ and its slots
+        attributes.update(cast("tuple[Any, dict[str, Any]]", held)[1])
+    return kind, tuple(arguments), attributes
+
+
+def _builtin(kind: type[BaseException]) -> type[BaseException]:
+    """The class that the interpreter itself made of its bases: what it needs, it reduces to."""
+    return next(base for base in kind.__mro__ if base.__module__ == "builtins")
+
+
+def _of_main(text: str) -> str:
+    """Names as the scheduler's process has them: a worker knows its main module by another."""
+    return text.replace("__mp_main__.", "__main__.")
+
+
+def can_travel(item: object) -> bool:
+    """Whether another process can be sent this."""
     try:
         pickle.loads(dumps(item))  # noqa: S301 - just made
     except BaseException:  # noqa: BLE001 - whatever its class makes of that
