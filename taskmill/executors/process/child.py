@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import itertools
 import logging
 import os
 import pickle
@@ -11,16 +12,26 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
+from functools import partial
 from logging.handlers import QueueHandler
-from multiprocessing import spawn
+from multiprocessing import current_process, spawn
 from typing import Any, cast
 
 from taskmill.define.codec import Codec, MemoCodec
 from taskmill.define.context import Context
 from taskmill.executors.base import Failure
-from taskmill.executors.process.guard import die_with, hold_lock
-from taskmill.executors.process.references import Parts, caught, dumps, handler_of, thrown
+from taskmill.executors.failures import text_of
+from taskmill.executors.process.guard import IGNORED, IS_IMPORTING, die_with, hold_lock
+from taskmill.executors.process.references import (
+    Parts,
+    can_travel,
+    caught,
+    dumps,
+    handler_of,
+    thrown,
+)
 from taskmill.executors.process.wire import (
     Asked,
     Broken,
@@ -36,22 +47,27 @@ from taskmill.executors.process.wire import (
 )
 from taskmill.executors.process.workplace import ProcessWorkplace
 from taskmill.executors.routine import Routine
-from taskmill.model.errors import ConfigurationError, PayloadError
+from taskmill.model.errors import ConfigurationError, InvalidState, PayloadError
+
+_NO_LINE = {errno.EBADF, errno.ENOTSOCK, errno.ENOTCONN, errno.EPIPE, errno.ECONNRESET}
+"""The scheduler is gone, or a handler has closed what it had not opened."""
 
 
 def main(link: socket.socket) -> None:
     """Serve the other end of ``link`` until it is gone."""
+    _ignore_signals()
+    link.set_inheritable(False)
     setup = receive(link)
     if not isinstance(setup, Setup):
         return  # the scheduler went before it had said a word
     line = Line(link)
     try:
-        _ignore_signals()
         die_with(setup.parent)
         if setup.lock is not None:
             hold_lock(setup.lock)
-        _send_logs(line, setup.log_level)
-        spawn.prepare(dict(setup.preparation))
+        os.register_at_fork(after_in_child=line.cut)
+        _send_logs(line, setup.log_levels)
+        _import_main(setup.preparation)
         state = _own_state(setup.state)
     except BaseException as error:  # noqa: BLE001 - the application's modules, or its state
         line.send(Broken(thrown(error)))
@@ -70,12 +86,17 @@ class Line:
         self.orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         """What to run; None when there will be no more."""
         self.halted = threading.Event()
-        """Whether what runs now is to stop."""
+        """Whether the last order is to stop; each has an event of its own."""
         self._link = link
-        self._replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
-        self._sending = threading.Lock()
-        self._asking = threading.Lock()
+        self._numbers = itertools.count()
+        self._replies: dict[int, queue.SimpleQueue[Reply]] = {}
+        self._sending = threading.RLock()
+        self._is_sending = False
+        self._unsent: deque[bytes] = deque()
+        self._rest = memoryview(b"")
+        """What is unsent of the message before those."""
         self._is_busy = False
+        self._is_cut = False
 
     def listen(self) -> None:
         """Take what comes from now on, in a thread."""
@@ -85,42 +106,82 @@ class Line:
         while True:
             match receive(self._link):
                 case Order() as order:
-                    self.halted.clear()
+                    self.halted = threading.Event()
                     self._is_busy = True
                     self.orders.put(order)
                 case Halt():
                     self.halted.set()
                 case Reply() as reply:
-                    self._replies.put(reply)
+                    waiting = self._replies.get(reply.number)
+                    if waiting is not None:
+                        waiting.put(reply)
                 case _:
                     break
         if self._is_busy:
             os._exit(1)  # the scheduler is gone, and with it whoever wanted the outcome
         self.orders.put(None)
 
+    def cut(self) -> None:
+        """Leave the line to the worker: this is a process that a handler of it has forked."""
+        self._is_cut = True
+        self._sending = threading.RLock()  # some thread may have held it that is not here
+        self._link.close()
+
     def send(self, message: Ready | Broken | Ended | Told | Asked) -> None:
-        """Send a message; one to nobody is lost with this process."""
-        body = packed(message)
-        if isinstance(message, Ended):
+        """Send a message; where that cannot be, end this process if it was at work.
+
+        What a signal's handler or a finalizer sends meanwhile goes after it, and whatever they
+        raise, the message goes on where it was.
+        """
+        is_last = isinstance(message, Ended)
+        is_needed = is_last or self._is_busy
+        self._unsent.append(packed(message))
+        if is_last:
             self._is_busy = False
-        with self._sending, contextlib.suppress(OSError):
-            self._link.sendall(body)
+        with self._sending:
+            if self._is_sending:
+                return
+            self._is_sending = True
+            try:
+                self._send_all()
+            except OSError as error:
+                if error.errno not in _NO_LINE:  # a TimeoutError, say, of a signal's handler
+                    raise
+                if is_needed:
+                    os._exit(1)
+            finally:
+                self._is_sending = False
 
-    def tell(self, verb: str, *arguments: object) -> None:
-        """Report something."""
-        self.send(Told(verb, dumps(arguments)))
+    def _send_all(self) -> None:
+        while self._rest or self._unsent:
+            if not self._rest:
+                self._rest = memoryview(self._unsent.popleft())
+            self._rest = self._rest[self._link.send(self._rest) :]
 
-    def ask(self, verb: str, *arguments: object) -> Any:
+    def tell(self, order: int, verb: str, *arguments: object) -> None:
+        """Report something; from a forked process to nobody."""
+        if not self._is_cut:
+            self.send(Told(order, verb, dumps(arguments)))
+
+    def ask(self, order: int, verb: str, *arguments: object) -> Any:
         """Wait for the scheduler's answer, and return it or raise it."""
+        if self._is_cut:
+            raise InvalidState(
+                f"{verb} is for the process that runs the handler, and this one was forked from it"
+            )
         try:
             sent = dumps(arguments)
         except Exception as error:
             raise ConfigurationError(
                 f"what {verb} was given cannot be sent to the scheduler's process: {error}"
             ) from error
-        with self._asking:
-            self.send(Asked(verb, sent))
-            reply = self._replies.get()
+        number = next(self._numbers)
+        waiting = self._replies[number] = queue.SimpleQueue()
+        try:
+            self.send(Asked(number, order, verb, sent))
+            reply = waiting.get()
+        finally:
+            del self._replies[number]
         if reply.error is not None:
             raise caught(reply.error)
         return pickle.loads(reply.value)  # noqa: S301 - from the process that started this one
@@ -158,6 +219,22 @@ def _routine(parts: Parts) -> Routine:
     return Routine(handler, Codec(handler.task), memo)
 
 
+def _import_main(preparation: Mapping[str, Any]) -> None:
+    """Import the main module under another name, as `multiprocessing` does."""
+    name = preparation.get("init_main_from_path") or preparation.get("init_main_from_name")
+    process = current_process()
+    setattr(process, IS_IMPORTING, True)
+    try:
+        spawn.prepare(dict(preparation))
+    except BaseException as error:
+        raise ConfigurationError(
+            f"a worker process cannot import the main module, {name}: {text_of(error)}; what "
+            "starts the application belongs under `if __name__ == '__main__':`"
+        ) from error
+    finally:
+        delattr(process, IS_IMPORTING)
+
+
 def _own_state(factory: bytes | None) -> list[object]:
     """What the executor's ``state`` function makes for this worker."""
     if factory is None:
@@ -174,10 +251,11 @@ def _own_state(factory: bytes | None) -> list[object]:
 def _ignore_signals() -> None:
     """What is meant for the scheduler comes to its whole process group; it says when to stop.
 
-    Not SIG_IGN, which programs that a handler starts would inherit.
+    Not SIG_IGN, which programs that a handler starts would inherit. Until here they are blocked.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in IGNORED:
         signal.signal(number, lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
 
 
 class _LogLine(QueueHandler):
@@ -188,20 +266,30 @@ class _LogLine(QueueHandler):
         self._line = line
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Send it; what of an ``extra`` cannot be pickled goes as text."""
-        fields = vars(record)
-        try:
-            self._line.tell("log", fields)
-        except Exception:  # noqa: BLE001 - whatever pickling it raises
-            plain = (str, int, float, bool, type(None))
-            kept = {k: v if isinstance(v, plain) else repr(v) for k, v in fields.items()}
-            self._line.tell("log", kept)
+        """Send it; what of an ``extra`` cannot be sent goes as text."""
+        fields = {name: _sendable(item) for name, item in vars(record).items()}
+        self._line.tell(0, "log", fields)
 
 
-def _send_logs(line: Line, level: int) -> None:
-    root = logging.getLogger()
-    root.addHandler(_LogLine(line))
-    root.setLevel(level)
+def _sendable(item: object) -> object:
+    if type(item) in _PLAIN or can_travel(item):
+        return item
+    try:
+        return repr(item)
+    except Exception:  # noqa: BLE001 - whatever its class makes of that
+        return f"<{type(item).__qualname__}>"
+
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def _send_logs(line: Line, levels: Mapping[str, int]) -> None:
+    """Log as the scheduler's process does, but into the line; what is forked, to stderr."""
+    root, to_scheduler = logging.getLogger(), _LogLine(line)
+    root.addHandler(to_scheduler)
+    os.register_at_fork(after_in_child=partial(root.removeHandler, to_scheduler))
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def _memory() -> int:

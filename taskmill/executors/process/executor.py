@@ -8,15 +8,16 @@ import os
 import pickle
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from multiprocessing import current_process
 from typing import Any
 
 import anyio
 import anyio.to_thread
 
 from taskmill.define.task import Handler
-from taskmill.executors.base import Host, Outcome, Work
-from taskmill.executors.process.guard import await_workers, lock_of
-from taskmill.executors.process.references import Parts, parts_of
+from taskmill.executors.base import Host, Lost, Outcome, Work
+from taskmill.executors.process.guard import IS_IMPORTING, await_workers, lock_of
+from taskmill.executors.process.references import Parts, check_main, parts_of
 from taskmill.executors.process.worker import Worker
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.limits import check_cap, check_length, check_text, check_whole
@@ -66,7 +67,8 @@ class ProcessExecutor:
         self._max_tasks = max_tasks
         self._max_memory = max_memory
         self._fallback = fallback
-        self._parts: dict[str, Parts] = {}
+        self._parts: dict[int, tuple[Handler[Any], Parts]] = {}
+        """By the id of the handler: schedulers that are not open may have others of its name."""
         self._alive: set[Worker] = set()
         self._idle: list[Worker] = []
         self._host: Host | None = None
@@ -95,10 +97,12 @@ class ProcessExecutor:
                 f"the handler of {handler.task.task_type!r} is async def, which runs in the event "
                 "loop: run it on 'inline', or make it a plain function"
             )
-        self._parts[handler.task.task_type] = parts_of(handler)
+        self._parts[id(handler)] = handler, parts_of(handler)
 
     async def start(self, host: Host) -> None:
         """Wait until no worker of an earlier scheduler on the same file is left."""
+        if getattr(current_process(), IS_IMPORTING, False):
+            raise InvalidState("this process only imports the main module, to be a worker")
         if self._host is not None:
             raise InvalidState("this process executor is another scheduler's; make one for each")
         lock = None if host.home is None else lock_of(host.home)
@@ -114,18 +118,20 @@ class ProcessExecutor:
 
     async def run(self, work: Work) -> Outcome:
         """Run a handler in an idle worker, or in a new one."""
-        worker = self._idle.pop() if self._idle else self._new()
+        try:
+            worker = self._idle.pop() if self._idle else self._new()
+        except (OSError, RuntimeError) as refusal:  # no descriptor is left, or no thread
+            return self._refused(refusal)
         with work.hold():
             try:
-                parts = self._parts[work.record.type]
-                return await worker.run(work, parts, self._kill_after)
+                _, parts = self._parts[id(work.handler)]
+                outcome = await worker.run(work, parts, self._kill_after)
             finally:
-                if worker.refusal is not None:
-                    self._is_refused(worker.refusal)
                 if worker.ended.is_set() or not self._is_fit(worker):
                     worker.retire()
                 else:
                     self._idle.append(worker)
+        return outcome if worker.refusal is None else self._refused(worker.refusal)
 
     async def stop(self) -> None:
         """End all workers, and return when they are gone."""
@@ -136,12 +142,14 @@ class ProcessExecutor:
             await next(iter(self._alive)).ended.wait()
         self._host = None
 
-    def _is_refused(self, refusal: OSError) -> None:
+    def _refused(self, refusal: Exception) -> Lost:
         """The system starts no process now: be down for a while."""
+        reason = f"no process can be started: {refusal}"
         host = self._host
         if host is not None:
-            host.down(f"no process can be started: {refusal}")
+            host.down(reason)
             asyncio.get_running_loop().call_later(_RETRY, self._is_up, host)
+        return Lost(reason, has_begun=False)
 
     def _is_up(self, host: Host) -> None:
         if self._host is host:
@@ -156,8 +164,11 @@ class ProcessExecutor:
         self._alive.discard(worker)
         if worker in self._idle:
             self._idle.remove(worker)
+            worker.retire()
 
     def _is_fit(self, worker: Worker) -> bool:
+        if not worker.is_free:
+            return False
         if self._max_tasks is not None and worker.runs >= self._max_tasks:
             return False
         return self._max_memory is None or worker.memory <= self._max_memory
@@ -168,6 +179,7 @@ def _await_workers(lock: Any) -> None:
 
 
 def _pickled(state: object) -> bytes:
+    check_main(str(getattr(state, "__module__", None)), f"the state function {state!r:.100}")
     try:
         if callable(state):
             return pickle.dumps(state)

@@ -9,6 +9,13 @@ import signal
 import sys
 from pathlib import Path
 
+IGNORED = (signal.SIGINT, signal.SIGTERM)
+"""Signals that workers leave to the scheduler's process; they start with these blocked."""
+
+IS_IMPORTING = "_inheriting"
+"""The mark on a process that imports the main module again: it is `multiprocessing`'s own, which
+starts no process there either."""
+
 _PR_SET_PDEATHSIG = 1
 
 _held: list[int] = []

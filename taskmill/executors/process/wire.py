@@ -37,8 +37,8 @@ class Setup:
     """How the main module is imported, as `multiprocessing` has it."""
     lock: str | None
     """The file to hold a lock on until the worker ends."""
-    log_level: int
-    """Log records below are nobody's business."""
+    log_levels: Mapping[str, int]
+    """The levels of the loggers that have one, by name; records below are nobody's business."""
     state: bytes | None
     """The function that makes the worker's own state, pickled."""
 
@@ -47,6 +47,8 @@ class Setup:
 class Order:
     """Run one part of one task."""
 
+    number: int
+    """Which order of this worker it is, from 1."""
     handler: Parts
     part: Stage
     record: TaskRecord
@@ -63,6 +65,7 @@ class Halt:
 class Reply:
     """What came of an `Asked`."""
 
+    number: int
     value: bytes = b""
     error: Thrown | None = None
 
@@ -86,6 +89,8 @@ class Broken:
 class Told:
     """Something the handler reports: a verb of its workplace, and pickled arguments."""
 
+    order: int
+    """By which it was to run; 0 for none. What a handler leaves running speaks on after it."""
     verb: str
     arguments: bytes
 
@@ -94,6 +99,9 @@ class Told:
 class Asked:
     """Something the handler waits for: a verb of its workplace, and pickled arguments."""
 
+    number: int
+    """Which the `Reply` has too: a signal's handler may end the wait for one."""
+    order: int
     verb: str
     arguments: bytes
 

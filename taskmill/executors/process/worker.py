@@ -21,6 +21,7 @@ import anyio
 
 from taskmill.define.context import Workplace
 from taskmill.executors.base import Failure, Lost, Outcome, Success, Work
+from taskmill.executors.process.guard import IGNORED
 from taskmill.executors.process.references import Parts, caught, dumps, thrown
 from taskmill.executors.process.wire import (
     LENGTH,
@@ -50,6 +51,8 @@ _BOOT = (
 _LEAVE = 5
 """Seconds that a worker has to end by itself when nothing runs in it any more."""
 
+log = logging.getLogger("taskmill.executors")
+
 _ASKED = frozenset({"submit", "spawn", "spawn_sibling", "children", "set_tags"})
 _TOLD = frozenset({"progress", "bytes", "moved"})
 
@@ -62,6 +65,8 @@ class Worker:
     ) -> None:
         self.runs = 0
         """How many handlers it has been given."""
+        self.is_free = True
+        """Whether it has said of each of them how it ended."""
         self.memory = 0
         """Bytes of memory that it held after the last one."""
         self.ended = anyio.Event()
@@ -69,7 +74,7 @@ class Worker:
         self._lock = lock
         self._on_end = on_end
         self._process: subprocess.Popen[bytes] | None = None
-        self.refusal: OSError | None = None
+        self.refusal: Exception | None = None
         """Why the process could not be started."""
         self._loop = asyncio.get_running_loop()
         self._reader: asyncio.StreamReader | None = None
@@ -77,11 +82,16 @@ class Worker:
         self._expected: int | None = None
         self._is_killed = False
         self._hurry: threading.Timer | None = None
-        ours, theirs = socket.socketpair()
-        self._ours = ours
-        threading.Thread(
+        self._ours, theirs = socket.socketpair()
+        keeper = threading.Thread(
             target=self._keep, args=(theirs,), name="taskmill-keeper", daemon=True
-        ).start()
+        )
+        try:
+            keeper.start()
+        except RuntimeError:  # the system has no more threads
+            self._ours.close()
+            theirs.close()
+            raise
 
     def __repr__(self) -> str:
         return f"Worker({'starting' if self._process is None else self._process.pid})"
@@ -99,15 +109,15 @@ class Worker:
         In a thread that lasts as long: Linux takes the end of the thread that made a process for
         the end of its parent.
         """
-        flags = _interpreter_flags()
+        signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # here, and so in the process
         code = _BOOT.format(theirs.fileno())
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, on our own code
-                [sys.executable, *flags, "-c", code],
+                [sys.executable, *_interpreter_flags(), "-c", code],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - also where threads, or this interpreter, end
             self.refusal = error
         theirs.close()
         if self._process is not None:
@@ -121,8 +131,8 @@ class Worker:
         if self._hurry is not None:
             self._hurry.cancel()
         self.ended.set()
-        if self._reader is not None:
-            self._reader.feed_eof()
+        with contextlib.suppress(OSError):  # an end, after all it said: what it forked may live on
+            self._ours.shutdown(socket.SHUT_RD)
         self._on_end(self)
 
     def kill(self) -> None:
@@ -137,6 +147,7 @@ class Worker:
             self._writer.close()
         else:
             self.kill()
+            self._ours.close()
         if not self.ended.is_set() and self._hurry is None:
             self._hurry = _after(_LEAVE, self.kill)
 
@@ -145,6 +156,7 @@ class Worker:
     async def run(self, work: Work, parts: Parts, kill_after: timedelta) -> Outcome:
         """Run a handler in it; on cancellation have it stop, and kill it after a while."""
         self.runs += 1
+        self.is_free = False
         try:
             return await self._run(work, parts)
         except BaseException:  # a cancellation, whatever the event loop makes of it
@@ -162,6 +174,7 @@ class Worker:
             if broken is not None:
                 return broken
         order = Order(
+            number=self.runs,
             handler=parts,
             part=work.part,
             record=work.record,
@@ -196,7 +209,7 @@ class Worker:
                 parent=os.getpid(),
                 preparation=_preparation(),
                 lock=None if self._lock is None else str(self._lock),
-                log_level=lowest_level(),
+                log_levels=log_levels(),
                 state=self._state,
             )
         )
@@ -206,13 +219,11 @@ class Worker:
                     return None
                 case Broken(error):
                     await self._gone()
-                    return Failure(_hinted(caught(error)), trace=error.trace)
+                    return Failure(caught(error), trace=error.trace, message=error.message)
                 case Told(verb="log", arguments=sent):
                     _log(sent)
                 case _:
                     await self._gone()
-                    if self.refusal is not None:
-                        return Lost(f"no process can be started: {self.refusal}", has_begun=False)
                     return Lost(f"{self._end()} before it was ready")
 
     async def _outcome(self, place: Workplace) -> Outcome:
@@ -221,16 +232,18 @@ class Worker:
             match await self._receive():
                 case Told(verb="log", arguments=sent):
                     _log(sent)
-                case Told(verb, arguments) if verb in _TOLD:
-                    getattr(place, verb)(*pickle.loads(arguments))  # noqa: S301 - from our worker
-                case Asked(verb, arguments):
+                case Told() as told:
+                    if told.order == self.runs:
+                        _hear(place, told)
+                case Asked() as asked if asked.order != self.runs:
+                    self._send(_too_late(asked))
+                case Asked() as asked:
                     with anyio.CancelScope(shield=True):  # it waits for an answer
-                        self._send(await _answer(place, verb, arguments))
-                case Ended(result=result, error=error, is_final=is_final, memory=memory):
-                    self.memory = memory
-                    if error is None:
-                        return Success(result)
-                    return Failure(caught(error), trace=error.trace, is_final=is_final)
+                        self._send(await _answer(place, asked))
+                case Ended() as ended:
+                    self.is_free = True
+                    self.memory = ended.memory
+                    return _outcome_of(ended)
                 case _:
                     await self._gone()
                     return Lost(f"{self._end()} in the middle of the handler")
@@ -273,7 +286,11 @@ class Worker:
         except (asyncio.IncompleteReadError, OSError):
             return None
         self._expected = None
-        return unpacked(body)
+        try:
+            return unpacked(body)
+        except Exception:
+            log.exception("%r does not speak sense", self)
+            return None
 
 
 def _after(seconds: float, do: Callable[[], None]) -> threading.Timer:
@@ -284,18 +301,41 @@ def _after(seconds: float, do: Callable[[], None]) -> threading.Timer:
     return timer
 
 
-async def _answer(place: Workplace, verb: str, sent: bytes) -> Reply:
-    """Do what a handler asks for; what that raises is raised in the handler."""
+def _outcome_of(ended: Ended) -> Success | Failure:
+    error = ended.error
+    if error is None:
+        return Success(ended.result)
+    return Failure(caught(error), trace=error.trace, message=error.message, is_final=ended.is_final)
+
+
+def _hear(place: Workplace, told: Told) -> None:
+    """Pass on what a handler reports."""
     try:
-        arguments = pickle.loads(sent)  # noqa: S301 - from our own worker
+        if told.verb in _TOLD:
+            getattr(place, told.verb)(*pickle.loads(told.arguments))  # noqa: S301 - from our worker
+    except Exception:
+        log.exception("what task %d reports as its %s cannot be read", place.seen.id, told.verb)
+
+
+async def _answer(place: Workplace, asked: Asked) -> Reply:
+    """Do what a handler asks for; what that raises is raised in the handler."""
+    verb = asked.verb
+    try:
+        arguments = pickle.loads(asked.arguments)  # noqa: S301 - from our own worker
         if verb == "state":
             [of] = arguments
-            return Reply(_pickled_state(place.state(of)))
+            return Reply(asked.number, _pickled_state(place.state(of)))
         if verb not in _ASKED:
             raise InvalidState(f"a worker process cannot ask for {verb!r}")
-        return Reply(dumps(await getattr(place, verb)(*arguments)))
+        return Reply(asked.number, dumps(await getattr(place, verb)(*arguments)))
     except Exception as error:  # noqa: BLE001 - it is the handler's
-        return Reply(error=thrown(error))
+        return Reply(asked.number, error=thrown(error))
+
+
+def _too_late(asked: Asked) -> Reply:
+    """The answer to what a handler left running when it ended."""
+    ended = InvalidState(f"{asked.verb}: the handler that this belongs to has ended")
+    return Reply(asked.number, error=thrown(ended))
 
 
 def _pickled_state(state: object) -> bytes:
@@ -310,17 +350,21 @@ def _pickled_state(state: object) -> bytes:
 
 def _log(sent: bytes) -> None:
     """Log what a worker has logged."""
-    record = logging.makeLogRecord(pickle.loads(sent)[0])  # noqa: S301 - from our own worker
-    logger = logging.getLogger(record.name)
-    if logger.isEnabledFor(record.levelno):
-        logger.handle(record)
+    try:
+        record = logging.makeLogRecord(pickle.loads(sent)[0])  # noqa: S301 - from our own worker
+        logger = logging.getLogger(record.name)
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)
+    except Exception:
+        log.exception("what a worker process logs cannot be logged")
 
 
-def lowest_level() -> int:
-    """The lowest level at which any logger of this process is set to say something."""
+def log_levels() -> dict[str, int]:
+    """The levels of the loggers of this process that have one of their own, by their names."""
     loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
-    levels = [each.level for each in loggers if isinstance(each, logging.Logger) and each.level]
-    return min(levels, default=logging.WARNING)
+    return {
+        each.name: each.level for each in loggers if isinstance(each, logging.Logger) and each.level
+    }
 
 
 def _interpreter_flags() -> list[str]:
@@ -333,13 +377,3 @@ def _preparation() -> dict[str, object]:
     """How a worker imports the main module; its key for multiprocessing stays here."""
     prepared = spawn.get_preparation_data("taskmill-worker")
     return {name: value for name, value in prepared.items() if name != "authkey"}
-
-
-def _hinted(error: BaseException) -> BaseException:
-    main = getattr(sys.modules.get("__main__"), "__file__", None)
-    error.add_note(
-        "a worker process could not set itself up: it imports the main module"
-        f"{f' ({main})' if main else ''} and the modules of its handlers; what starts the "
-        "application belongs under `if __name__ == '__main__':`"
-    )
-    return error

@@ -35,8 +35,8 @@ class ToScheduler(Protocol):
 
     @property
     def halted(self) -> Event: ...
-    def tell(self, verb: str, *arguments: object) -> None: ...
-    def ask(self, verb: str, *arguments: object) -> Any: ...
+    def tell(self, order: int, verb: str, *arguments: object) -> None: ...
+    def ask(self, order: int, verb: str, *arguments: object) -> Any: ...
 
 
 class ProcessWorkplace:
@@ -46,7 +46,9 @@ class ProcessWorkplace:
         self.record = order.record
         self.fence = order.fence
         self.deadline: datetime | None = order.deadline
+        self._order = order.number
         self._line = line
+        self._halted = line.halted
         self._own_state = state
         self._asked_state: dict[type, object] = {}
 
@@ -56,7 +58,7 @@ class ProcessWorkplace:
 
     @property
     def is_stopping(self) -> bool:
-        return self._line.halted.is_set()
+        return self._halted.is_set()
 
     @property
     def log(self) -> LoggerAdapter[Logger]:
@@ -82,7 +84,7 @@ class ProcessWorkplace:
             return fitting[0]
         known = self._asked_state.get(of)
         if not isinstance(known, of):
-            known = self._asked_state[of] = self._line.ask("state", of)
+            known = self._asked_state[of] = self._ask("state", of)
         return known
 
     def handle(self, key: type[D]) -> DomainHandle[D]:
@@ -113,39 +115,45 @@ class ProcessWorkplace:
         raise RuntimeError(f"{verb!r} gave way in a worker process, where nothing runs meanwhile")
 
     async def submit(self, task: Task[Any, Any], options: SubmitOptions) -> Submitted[Any]:
-        submitted: Submitted[Any] = self._line.ask("submit", task, options)
+        submitted: Submitted[Any] = self._ask("submit", task, options)
         return submitted
 
     async def spawn(
         self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
     ) -> list[Submitted[Any]]:
-        submitted: list[Submitted[Any]] = self._line.ask("spawn", list(tasks), options)
+        submitted: list[Submitted[Any]] = self._ask("spawn", list(tasks), options)
         return submitted
 
     async def spawn_sibling(
         self, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
     ) -> list[Submitted[Any]]:
-        submitted: list[Submitted[Any]] = self._line.ask("spawn_sibling", list(tasks), options)
+        submitted: list[Submitted[Any]] = self._ask("spawn_sibling", list(tasks), options)
         return submitted
 
     async def children(self) -> list[TaskRecord]:
-        found: list[TaskRecord] = self._line.ask("children")
+        found: list[TaskRecord] = self._ask("children")
         return found
 
     async def set_tags(self, tags: Mapping[str, str]) -> None:
-        self._line.ask("set_tags", dict(tags))
+        self._ask("set_tags", dict(tags))
         self.record = attrs.evolve(self.record, tags={**self.record.tags, **tags})
 
     def progress(self, fraction: float, message: str | None) -> None:
-        self._line.tell("progress", min(max(fraction, 0.0), 1.0), message)
+        self._tell("progress", min(max(fraction, 0.0), 1.0), message)
 
     def bytes(self, done: int, total: int | None) -> None:
         if total and not 0 <= done / total <= 1:
             done = min(max(done, 0), total)
-        self._line.tell("bytes", done, total)
+        self._tell("bytes", done, total)
 
     def moved(self, io: IoTotals) -> None:
-        self._line.tell("moved", io)
+        self._tell("moved", IoTotals() + io)  # which refuses what is no number, in the handler
 
     async def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         return function(*args)
+
+    def _tell(self, verb: str, *arguments: object) -> None:
+        self._line.tell(self._order, verb, *arguments)
+
+    def _ask(self, verb: str, *arguments: object) -> Any:
+        return self._line.ask(self._order, verb, *arguments)
