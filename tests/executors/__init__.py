@@ -1,0 +1,1 @@
+"""Where handlers run, with real worker processes."""
