@@ -391,7 +391,7 @@ class Engine:
             self._hub.publish(
                 lambda: Progress(
                     header=header_of(attempt.seen),
-                    load=lambda: attempt.task,
+                    load=attempt.load,
                     fraction=fraction,
                     message=message,
                 )

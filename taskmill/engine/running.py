@@ -267,12 +267,13 @@ class Running:
             return
         if settled.status is TaskStatus.PENDING and not attempt.has_begun:
             return
-        record = attempt.record
-        load: Callable[[], object] = (
-            load_of(self._registry, record) if attempt.task is None else lambda: attempt.task
-        )
         event = end_of_run(
-            attempt.seen, load, settlement, settled, result=attempt.result, cause=attempt.cause
+            attempt.seen,
+            attempt.load,
+            settlement,
+            settled,
+            result=attempt.result,
+            cause=attempt.cause,
         )
         if event is not None:
             self._hub.publish(lambda: event)
