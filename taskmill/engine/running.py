@@ -20,6 +20,7 @@ from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.hub import Hub
 from taskmill.engine.registry import Registry
+from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import Writer
 from taskmill.executors.base import Executor
 from taskmill.model.changes import Ready, Settlement, StopCause
@@ -67,6 +68,7 @@ class Running:
         writer: Writer,
         dispatcher: Dispatcher,
         aftermath: Aftermath,
+        watchdog: Watchdog,
         surroundings: Surroundings,
     ) -> None:
         """Meet the parts that exist only while the scheduler is open."""
@@ -74,6 +76,7 @@ class Running:
         self._writer = writer
         self._dispatcher = dispatcher
         self._aftermath = aftermath
+        self._watchdog = watchdog
         self._surroundings = surroundings
 
     def records(self) -> list[TaskRecord]:
@@ -108,6 +111,8 @@ class Running:
         self._hub.publish(
             lambda: Dispatched(header=header_of(attempt.seen), load=load, run=record.run)
         )
+        if self._watchdog.is_parked:
+            self._watchdog.wake()
         self._launch(attempt)
         if attempt.options.timeout is not None:
             self._handlers.start_soon(self._time_out, attempt, attempt.options.timeout)

@@ -11,6 +11,7 @@ from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
+from taskmill.engine.watchdog import Watchdog
 from taskmill.model.effects import Backlog
 from taskmill.model.pauses import PauseScope
 from taskmill.model.snapshot import (
@@ -41,6 +42,7 @@ class Snapshots:
         dispatcher: Dispatcher,
         running: Running,
         schedules: Schedules,
+        watchdog: Watchdog,
         clock: Clock,
         domains: Iterable[str],
     ) -> None:
@@ -49,6 +51,7 @@ class Snapshots:
         self._dispatcher = dispatcher
         self._running = running
         self._schedules = schedules
+        self._watchdog = watchdog
         self._clock = clock
         self._domains = tuple(domains)
 
@@ -90,6 +93,7 @@ class Snapshots:
             group_rates=self._rates(limits.group_rates()),
             schedules=tuple(schedules),
             aging=limits.aging.policy,
+            loop_blocks=self._watchdog.blocks,
         )
 
     def _counted(self, backlog: Sequence[Backlog]) -> Counter[_Place]:
