@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from datetime import timedelta
 from random import Random
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,6 +37,7 @@ from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
 from taskmill.engine.snapshots import Snapshots
 from taskmill.engine.steering import Steering
+from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
 from taskmill.model.effects import Move
@@ -71,6 +73,7 @@ class Engine:
         gauges: Gauges,
         executors: Mapping[str, Executor],
         retention: Retention,
+        loop_limit: timedelta | None,
         hub: Hub,
         clock: Clock,
         rng: Random,
@@ -97,6 +100,7 @@ class Engine:
             clock=clock,
             rng=rng,
         )
+        self._watchdog = Watchdog(loop_limit, attempts=self._running.attempts, hub=hub)
         self.dispatcher = Dispatcher(
             limits=limits,
             gauges=gauges,
@@ -167,6 +171,7 @@ class Engine:
             running=self._running,
             schedules=self.schedules,
             figures=figures,
+            watchdog=self._watchdog,
             clock=clock,
             domains=registry.domains,
         )
@@ -236,6 +241,8 @@ class Engine:
                 if self._writer.lost is not None:
                     raise self._writer.lost
             finally:
+                with self.clock.hold():
+                    await self._watchdog.close()
                 self._endings.close()
                 self._hub.close()
                 with self.clock.hold():
@@ -267,8 +274,10 @@ class Engine:
             writer=self._writer,
             dispatcher=self.dispatcher,
             aftermath=self._aftermath,
+            watchdog=self._watchdog,
             surroundings=self,
         )
+        self._watchdog.start()
 
     async def _until_stopped(self) -> None:
         await self._mode_changed.wait()

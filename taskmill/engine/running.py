@@ -22,6 +22,7 @@ from taskmill.engine.figures import Figures
 from taskmill.engine.hub import Hub
 from taskmill.engine.registry import Registry
 from taskmill.engine.surroundings import Surroundings
+from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import Writer
 from taskmill.executors.base import Executor
 from taskmill.model.changes import Ready, Settlement, StopCause
@@ -71,6 +72,7 @@ class Running:
         writer: Writer,
         dispatcher: Dispatcher,
         aftermath: Aftermath,
+        watchdog: Watchdog,
         surroundings: Surroundings,
     ) -> None:
         """Meet the parts that exist only while the scheduler is open."""
@@ -78,6 +80,7 @@ class Running:
         self._writer = writer
         self._dispatcher = dispatcher
         self._aftermath = aftermath
+        self._watchdog = watchdog
         self._surroundings = surroundings
 
     def records(self) -> list[TaskRecord]:
@@ -112,6 +115,8 @@ class Running:
         self._hub.publish(
             lambda: Dispatched(header=header_of(attempt.seen), load=load, run=record.run)
         )
+        if self._watchdog.is_parked:
+            self._watchdog.wake()
         self._launch(attempt)
         if attempt.options.timeout is not None:
             self._handlers.start_soon(self._time_out, attempt, attempt.options.timeout)
