@@ -18,7 +18,6 @@ from taskmill.define.context import Context
 from taskmill.define.task import DomainKey, Task
 from taskmill.engine.judging import Judge
 from taskmill.engine.registry import Registration
-from taskmill.engine.surroundings import Surroundings
 from taskmill.executors.base import Executor, Failure, Lost, Success, Work
 from taskmill.executors.failures import own_doing
 from taskmill.executors.routine import Routine
@@ -42,6 +41,7 @@ from taskmill.rules.plan import Start
 from taskmill.rules.settle import Halted, Result, Returned
 
 if TYPE_CHECKING:
+    from taskmill.engine.surroundings import Surroundings
     from taskmill.handle import DomainHandle
 
 D = TypeVar("D", bound=DomainKey)

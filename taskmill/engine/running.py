@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from random import Random
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
@@ -21,7 +22,6 @@ from taskmill.engine.endings import Endings
 from taskmill.engine.figures import Figures
 from taskmill.engine.hub import Hub
 from taskmill.engine.registry import Registry
-from taskmill.engine.surroundings import Surroundings
 from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import Writer
 from taskmill.executors.base import Executor
@@ -35,6 +35,9 @@ from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.limits import Limits
 from taskmill.rules.plan import Start
 from taskmill.rules.settle import Halted, Raised, Result, settle
+
+if TYPE_CHECKING:
+    from taskmill.engine.surroundings import Surroundings
 
 log = logging.getLogger("taskmill.running")
 
