@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/taskmill demo $(DEMO)
 
 test: $(READY)
-	$(BIN)/pytest -m "not nightly"
+	$(BIN)/pytest -m "not nightly" -n auto --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff check .

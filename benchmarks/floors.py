@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
 import aiosqlite
 import anyio
+import anyio.to_thread
 import attrs
 
 from benchmarks.setting import Sample, Setting, Unit, percentiles, rate
@@ -39,7 +42,7 @@ PATIENCE = 200
 
 @attrs.frozen(kw_only=True)
 class Floor:
-    """Something that a scenario cannot do without."""
+    """What a scenario is compared with: something it cannot do without, or the same elsewhere."""
 
     name: str
     description: str
@@ -132,6 +135,23 @@ async def _fsyncs(setting: Setting) -> Sample:
     return Sample(n=len(taken), value=median, p99=late)
 
 
+async def _calls_in_a_pool(setting: Setting) -> Sample:
+    with pool_of_two() as pool:
+        start = perf_counter()
+        await anyio.to_thread.run_sync(list, pool.map(abs, range(setting.n)))
+        taken = perf_counter() - start
+    return Sample(n=setting.n, value=taken * 1e3 / setting.n)
+
+
+@contextmanager
+def pool_of_two() -> Generator[ProcessPoolExecutor]:
+    """Two processes that are up, of the standard library's own executor."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        for each in [pool.submit(os.getpid) for _ in range(2)]:
+            each.result()
+        yield pool
+
+
 AWAITED_INSERT = Floor(
     name="awaited insert",
     description="aiosqlite, one awaited insert into an indexed table at a time, each committed",
@@ -185,6 +205,12 @@ FSYNC = Floor(
     description="fsync after appending 4 KiB to a file",
     unit=Unit.MS,
     measure=_fsyncs,
+)
+PROCESS_POOL = Floor(
+    name="process pool",
+    description="calls of abs by a ProcessPoolExecutor of two",
+    unit=Unit.MS,
+    measure=_calls_in_a_pool,
 )
 
 

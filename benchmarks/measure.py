@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,8 +27,9 @@ class Figures:
 
     @property
     def problem(self) -> str | None:
-        """What was wrong with the first run that was not right."""
-        return next((s.problem for s in self.samples if s.problem is not None), None)
+        """What was wrong with the first run that was not right, of it or of a floor."""
+        runs = [self.samples, *(samples for _, samples in self.floors)]
+        return next((s.problem for s in chain(*runs) if s.problem is not None), None)
 
     @property
     def ratio(self) -> float:

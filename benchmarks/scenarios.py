@@ -9,7 +9,7 @@ from typing import TypeAlias, assert_never
 import anyio
 import attrs
 
-from benchmarks import floors
+from benchmarks import floors, places, squeezing
 from benchmarks.floors import Floor
 from benchmarks.setting import Sample, Setting, Unit, percentiles, rate
 from benchmarks.work import (
@@ -260,6 +260,32 @@ SCENARIOS = (
         floors=(floors.CONNECT,),
         target=AtMost(5_000),
         target_n=1_000_000,
+        needs_file=True,
+    ),
+    Scenario(
+        name="processes",
+        description="Real files compressed by two worker processes that are up.",
+        unit=Unit.RATE,
+        measure=squeezing.by_two_workers,
+        floors=(squeezing.ONE_WORKER, squeezing.TWO_PROCESSES),
+        target=OfFloor(1.6),
+        target_n=squeezing.FILES,
+    ),
+    Scenario(
+        name="executors",
+        description="Queued no-op tasks in two worker processes that are up; the time for each.",
+        unit=Unit.MS,
+        measure=places.in_processes,
+        floors=(
+            places.INLINE,
+            places.THREAD,
+            places.INLINE_IN_MEMORY,
+            places.THREAD_IN_MEMORY,
+            places.PROCESS_IN_MEMORY,
+            floors.PROCESS_POOL,
+        ),
+        target=AtMost(1),
+        target_n=1000,
         needs_file=True,
     ),
 )

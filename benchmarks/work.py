@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
+from typing import Any, TypeVar
 
 import anyio
 import attrs
 
 from benchmarks.setting import Setting
-from taskmill import Context, Domain, DomainKey, Scheduler, Stop, Task, TaskStatus
+from taskmill import Context, Domain, DomainKey, Scheduler, Stop, Task, TaskRecord, TaskStatus
+
+T = TypeVar("T")
 
 
 class Bench(DomainKey, name="bench"):
@@ -64,7 +67,7 @@ def steps(n: int) -> list[Step]:
     return [Step(number=number) for number in range(n)]
 
 
-def batches(tasks: list[Step], size: int = 1000) -> Iterable[list[Step]]:
+def batches(tasks: Sequence[T], size: int = 1000) -> Iterable[Sequence[T]]:
     """The tasks in order, ``size`` at a time."""
     return (tasks[start : start + size] for start in range(0, len(tasks), size))
 
@@ -105,6 +108,20 @@ async def held(setting: Setting, ledger: Ledger) -> AsyncGenerator[HeldScheduler
         yield HeldScheduler(opened, released)
 
 
+async def drain_timed(opened: Scheduler, tasks: Sequence[Task[Any, Any]]) -> float:
+    """Queue tasks while nothing may start, and return the seconds from then until all have ended.
+
+    The executors stay as they are: a worker process that is up is not started again.
+    """
+    await opened.pause()
+    for batch in batches(tasks):
+        await opened.submit_many(batch)
+    start = perf_counter()
+    await opened.resume()
+    await finish(opened, len(tasks))
+    return perf_counter() - start
+
+
 async def fill(setting: Setting) -> None:
     """Leave a file with ``setting.n`` steps pending in it."""
     async with held(setting, Ledger()) as full:
@@ -131,4 +148,29 @@ async def find_problem(opened: Scheduler, ledger: Ledger, n: int) -> str | None:
     completed = await opened.domain(Bench).count(status=TaskStatus.COMPLETED)
     if completed != n:
         return f"{n} tasks ran, and the store has {completed} as completed"
+    return None
+
+
+async def ended(opened: Scheduler, key: type[DomainKey]) -> list[TaskRecord]:
+    """The records of all tasks of a domain that have ended."""
+    records: list[TaskRecord] = []
+    after = None
+    while True:
+        page = await opened.domain(key).history(limit=10_000, after=after)
+        records += page
+        after = page.next
+        if after is None:
+            return records
+
+
+def find_rerun(records: Sequence[TaskRecord], n: int) -> str | None:
+    """What is wrong where these are not ``n`` tasks that ran once and completed.
+
+    For handlers in other processes, whose runs no `Ledger` sees.
+    """
+    if len(records) != n:
+        return f"{len(records)} of {n} tasks have ended"
+    for record in records:
+        if record.status is not TaskStatus.COMPLETED or record.run != 1:
+            return f"task {record.id} was {record.status.value} by run {record.run}"
     return None

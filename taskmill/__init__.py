@@ -61,6 +61,7 @@ from taskmill.model.events import GroupChanged as GroupChanged
 from taskmill.model.events import InterruptCause as InterruptCause
 from taskmill.model.events import Interrupted as Interrupted
 from taskmill.model.events import Lagged as Lagged
+from taskmill.model.events import LoopBlocked as LoopBlocked
 from taskmill.model.events import Paused as Paused
 from taskmill.model.events import Preempted as Preempted
 from taskmill.model.events import Progress as Progress

@@ -27,6 +27,7 @@ from taskmill.engine.parts import (
     check_part,
     check_slots,
     checked,
+    checked_loop_limit,
     checked_mode,
     checked_policy,
     executors_of,
@@ -79,6 +80,9 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     fail, its block is cancelled and ends with SchedulerFailed.
 
     ``durability`` is ``"power"`` unless given; a ``store`` has its own.
+
+    A handler that blocks the event loop for ``loop_limit`` is named in the log, with the line it
+    is at; so is other code that does while handlers run. None turns this off.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         shutdown: Shutdown | None = None,
         executors: Mapping[str, Executor] | None = None,
         routing: Routing | None = None,
+        loop_limit: timedelta | None = timedelta(seconds=0.5),
         durability: Durability | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
@@ -168,6 +173,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
             checked(retention, Retention, "retention", "Retention(count=10_000)") or Retention()
         )
         self._shutdown = checked_mode(Drain() if shutdown is None else shutdown, "shutdown")
+        self._loop_limit = checked_loop_limit(loop_limit)
         self._clock: Clock = clock or SystemClock()
         self._rng = rng or Random()  # noqa: S311 - spreads retries; nothing secret
         self._hub = Hub()
@@ -251,6 +257,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
             gauges=self._gauges_of(self._limits.pressure),
             executors=self._executors,
             retention=self._retention,
+            loop_limit=self._loop_limit,
             hub=self._hub,
             clock=self._clock,
             rng=self._rng,

@@ -126,7 +126,11 @@ class _VirtualSelector:
 
 @asynccontextmanager
 async def scheduler_in_memory(*domains: Domain[Any], **options: Any) -> AsyncGenerator[Scheduler]:
-    """An open scheduler on a memory store, in virtual time; ``options`` are the scheduler's."""
+    """An open scheduler on a memory store, in virtual time; ``options`` are the scheduler's.
+
+    Its ``loop_limit``, which goes by real time, is None unless given.
+    """
+    options.setdefault("loop_limit", None)
     async with (
         virtual_time() as clock,
         Scheduler(":memory:", domains=domains, clock=clock, **options) as scheduler,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,24 @@ import anyio
 import attrs
 import pytest
 
-from benchmarks import document, report
+from benchmarks import document, report, squeezing
 from benchmarks.__main__ import main
 from benchmarks.floors import Floor
-from benchmarks.measure import measure
+from benchmarks.measure import Figures, measure
 from benchmarks.scenarios import SCENARIOS, AtLeast, AtMost, OfFloor, Scenario, is_met
 from benchmarks.setting import Sample, Setting, Unit
-from benchmarks.work import Ledger, fill, find_problem, finish, scheduler
-from taskmill import Scheduler
+from benchmarks.work import (
+    Bench,
+    Ledger,
+    ended,
+    fill,
+    find_problem,
+    find_rerun,
+    finish,
+    scheduler,
+)
+from examples.archive import Squeeze
+from taskmill import Scheduler, TaskRecord, TaskStatus
 from taskmill.store.sqlite.store import Durability
 
 N = 20
@@ -104,6 +115,48 @@ def test_a_store_that_disagrees_is_found(tmp_path: Path) -> None:
 
     expected = "20 tasks ran, and the store has 0 as completed"
     assert anyio.run(open_without_running) == expected
+
+
+async def _ended_steps(setting: Setting) -> list[TaskRecord]:
+    await fill(setting)
+    async with scheduler(setting, Ledger()) as opened:
+        await finish(opened, N)
+        return await ended(opened, Bench)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({}, None),
+        ({"run": 2}, "task {} was completed by run 2"),
+        ({"status": TaskStatus.FAILED}, "task {} was failed by run 1"),
+    ],
+)
+def test_a_task_that_another_process_ran_twice_is_found(
+    change: dict[str, Any], problem: str | None, tmp_path: Path
+) -> None:
+    first, *others = anyio.run(_ended_steps, setting_in(tmp_path))
+    records = [attrs.evolve(first, **change), *others]
+    assert find_rerun(records, N) == (problem and problem.format(first.id))
+    assert find_rerun(others, N) == "19 of 20 tasks have ended"
+
+
+def test_a_file_that_was_squeezed_badly_is_found(tmp_path: Path) -> None:
+    task = Squeeze(source=tmp_path / "a", target=tmp_path / "a.xz")
+    task.source.write_bytes(b"a")
+    assert squeezing.is_squeezed(task) is False
+    task.target.write_bytes(lzma.compress(b"b"))
+    assert squeezing.is_squeezed(task) is False
+    task.target.write_bytes(lzma.compress(b"a"))
+    assert squeezing.is_squeezed(task) is True
+
+
+def test_a_wrong_run_of_a_floor_is_one_of_its_scenario() -> None:
+    right = Sample(n=N, value=1)
+    wrong = attrs.evolve(right, problem="1 of 20 tasks did not run")
+    scenario = SCENARIOS[0]
+    figures = Figures(scenario, [right], [(scenario.floors[0], [right, wrong])])
+    assert figures.problem == wrong.problem
 
 
 def test_a_wrong_run_fails_the_command(

@@ -18,7 +18,6 @@ from taskmill.define.context import Context
 from taskmill.define.task import DomainKey, Task
 from taskmill.engine.judging import Judge
 from taskmill.engine.registry import Registration
-from taskmill.engine.surroundings import Surroundings
 from taskmill.executors.base import Executor, Failure, Lost, Success, Work
 from taskmill.executors.failures import own_doing
 from taskmill.executors.routine import Routine
@@ -42,6 +41,7 @@ from taskmill.rules.plan import Start
 from taskmill.rules.settle import Halted, Result, Returned
 
 if TYPE_CHECKING:
+    from taskmill.engine.surroundings import Surroundings
     from taskmill.handle import DomainHandle
 
 D = TypeVar("D", bound=DomainKey)
@@ -70,7 +70,7 @@ class Attempt:
         self.start = start
         self._unfit: PayloadError | None = None
         self.options: AttemptOptions = self._own_options()
-        self.task: object = None
+        self._task: object = None
         self.result: object = None
         """What its handler returned."""
         self._is_made_here = False
@@ -196,9 +196,7 @@ class Attempt:
         return self._made(routine, part, routine.function(part)(*arguments))
 
     def _arguments(self, routine: Routine, part: Stage) -> tuple[object, ...]:
-        if self.task is None:
-            self.task = routine.codec.decode(self.record.payload)
-        return (*routine.arguments(self.record, part, self.task), Context[Any](self))
+        return (*routine.arguments(self.record, part, self.load()), Context[Any](self))
 
     def _made(self, routine: Routine, part: Stage, value: object) -> Success | Failure:
         outcome = routine.outcome(value, part)
@@ -249,6 +247,12 @@ class Attempt:
             self.cause = cause
         self.start.is_stopping = True
         self._scope.cancel()
+
+    def load(self) -> object:
+        """The payload, decoded once; PayloadError where it does not fit."""
+        if self._task is None:
+            self._task = self.registration.codec.decode(self.record.payload)
+        return self._task
 
     def end(self) -> None:
         """The handler has stopped."""

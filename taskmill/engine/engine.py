@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
 from random import Random
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
-import anyio.from_thread
 from anyio.abc import TaskGroup
-from anyio.lowlevel import current_token
-from typing_extensions import TypeVarTuple
 
-from taskmill.define.task import DomainKey, Task
+from taskmill.define.task import DomainKey
 from taskmill.engine.aftermath import Aftermath
-from taskmill.engine.announce import header_of
-from taskmill.engine.attempt import Attempt
 from taskmill.engine.clock import Clock
 from taskmill.engine.control import Control
 from taskmill.engine.dispatcher import Dispatcher
@@ -36,15 +32,13 @@ from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
 from taskmill.engine.snapshots import Snapshots
 from taskmill.engine.steering import Steering
+from taskmill.engine.surroundings import Surroundings
+from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
 from taskmill.model.effects import Move
-from taskmill.model.errors import InvalidState
-from taskmill.model.events import Progress
-from taskmill.model.options import SubmitOptions
-from taskmill.model.outcomes import Submitted
 from taskmill.model.policies import Drain, Retention, Shutdown, Stop
-from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.record import TaskRecord
 from taskmill.rules.limits import Limits
 from taskmill.store.base import Store
 
@@ -52,11 +46,6 @@ if TYPE_CHECKING:
     from taskmill.handle import DomainHandle
 
 log = logging.getLogger("taskmill.engine")
-
-D = TypeVar("D", bound=DomainKey)
-S = TypeVar("S")
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 class Engine:
@@ -71,6 +60,7 @@ class Engine:
         gauges: Gauges,
         executors: Mapping[str, Executor],
         retention: Retention,
+        loop_limit: timedelta | None,
         hub: Hub,
         clock: Clock,
         rng: Random,
@@ -97,6 +87,7 @@ class Engine:
             clock=clock,
             rng=rng,
         )
+        self._watchdog = Watchdog(loop_limit, attempts=self._running.attempts, hub=hub)
         self.dispatcher = Dispatcher(
             limits=limits,
             gauges=gauges,
@@ -167,6 +158,7 @@ class Engine:
             running=self._running,
             schedules=self.schedules,
             figures=figures,
+            watchdog=self._watchdog,
             clock=clock,
             domains=registry.domains,
         )
@@ -236,6 +228,8 @@ class Engine:
                 if self._writer.lost is not None:
                     raise self._writer.lost
             finally:
+                with self.clock.hold():
+                    await self._watchdog.close()
                 self._endings.close()
                 self._hub.close()
                 with self.clock.hold():
@@ -261,13 +255,26 @@ class Engine:
                 await self._until_quiet()
 
     def _connect(self, handlers: TaskGroup) -> None:
-        self._token = current_token()
         self._running.connect(
             handlers=handlers,
             writer=self._writer,
             dispatcher=self.dispatcher,
             aftermath=self._aftermath,
-            surroundings=self,
+            watchdog=self._watchdog,
+            surroundings=self._surroundings(),
+        )
+        self._watchdog.start()
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            clock=self.clock,
+            epoch=self.epoch,
+            store=self._store,
+            registry=self._registry,
+            control=self.control,
+            hub=self._hub,
+            handle=self._handle,
+            find_handle=self._find_handle,
         )
 
     async def _until_stopped(self) -> None:
@@ -339,65 +346,3 @@ class Engine:
     def active_tasks(self) -> list[TaskRecord]:
         """The tasks whose handlers run now."""
         return self._running.records()
-
-    # --- what attempts stand on ---
-
-    def state(self, domain: str, of: type[S]) -> S:
-        """The state of a type, as a domain's handlers see it."""
-        return self._registry.state(domain, of)
-
-    def handle(self, key: type[D]) -> DomainHandle[D]:
-        """The handle of a domain."""
-        return self._handle(key)
-
-    def find_handle(self, key: type[D]) -> DomainHandle[D] | None:
-        """The handle of a domain, if it is there."""
-        return self._find_handle(key)
-
-    def wait(self, verb: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts) -> T:
-        """Await something in the scheduler's event loop, from a handler's thread."""
-        if self.is_here:
-            raise InvalidState("ctx.blocking would block the event loop; await the verb of ctx")
-        return anyio.from_thread.run(verb, *args, token=self._token)
-
-    async def submit(self, task: Task[Any, Any], options: SubmitOptions) -> Submitted[Any]:
-        """Submit a task of any domain."""
-        [submitted] = await self.control.submit([task], options)
-        return submitted
-
-    async def spawn(
-        self, parent: TaskRecord, tasks: Iterable[Task[Any, Any]], options: SubmitOptions
-    ) -> list[Submitted[Any]]:
-        """Submit children of a running task."""
-        return await self.control.spawn(parent, tasks, options)
-
-    async def children(self, task: TaskId) -> list[TaskRecord]:
-        """The children of a task, and what it joined."""
-        with self.clock.hold():
-            return await self._store.children(task)
-
-    async def set_tags(self, task: TaskId, tags: Mapping[str, str]) -> None:
-        """Replace the tags of a task."""
-        await self.control.set_tags(task, tags)
-
-    def progressed(self, attempt: Attempt, fraction: float, message: str | None) -> None:
-        """A handler reported its progress, from the loop or from its thread."""
-        if not self._hub.is_heard or attempt.has_ended:
-            return
-
-        def publish() -> None:
-            if attempt.has_ended:
-                return
-            self._hub.publish(
-                lambda: Progress(
-                    header=header_of(attempt.seen),
-                    load=lambda: attempt.task,
-                    fraction=fraction,
-                    message=message,
-                )
-            )
-
-        if self.is_here:
-            publish()
-        else:
-            anyio.from_thread.run_sync(publish, token=self._token)

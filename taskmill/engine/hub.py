@@ -16,6 +16,7 @@ from taskmill.model.events import (
     AnyTaskEvent,
     GroupChanged,
     Lagged,
+    LoopBlocked,
     ScheduleEnded,
     ScheduleSkipped,
     ScopeEvent,
@@ -116,7 +117,10 @@ class EventStream(
         return self.domain is None or header.domain == self.domain
 
     def _is_about_us(self, event: ScopeEvent) -> bool:
-        """Groups and the scheduler are everybody's, a domain and its schedules only its own."""
+        """Groups and the scheduler are everybody's; a domain, and what is in it, only its own."""
+        if isinstance(event, LoopBlocked):
+            at = None if event.header is None else event.header.domain
+            return self.domain in (None, at)
         if isinstance(event, ScheduleSkipped | ScheduleEnded):
             return self.domain in (None, event.domain)
         if isinstance(event, GroupChanged) or event.scope is not PauseScope.DOMAIN:

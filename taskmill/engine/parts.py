@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import TypeVar, cast
 
 from taskmill.engine.placing import INLINE, PROCESS, THREAD
@@ -12,13 +13,16 @@ from taskmill.executors.inline import InlineExecutor
 from taskmill.executors.process import ProcessExecutor
 from taskmill.executors.thread import ThreadExecutor
 from taskmill.model.errors import ConfigurationError
-from taskmill.model.limits import check_cap, check_text, checked_items, is_whole
+from taskmill.model.limits import MAX_LENGTH, check_cap, check_text, checked_items, is_whole
 from taskmill.model.policies import Drain, Shutdown, Stop
 from taskmill.model.resources import PressureSource
 from taskmill.model.sharing import GroupPolicy, RateLimit
 from taskmill.rules.routing import Routing
 
 T = TypeVar("T")
+
+SHORTEST_LIMIT = timedelta(milliseconds=20)
+"""Python itself keeps a thread waiting for 5 ms and more while others compute."""
 
 
 def check_part(part: object, name: str, verbs: Iterable[str]) -> None:
@@ -37,6 +41,17 @@ def check_slots(slots: object) -> None:
             "the scheduler's max_concurrency, the number of its slots, must be 1 or more, as a "
             f"whole number; give a large one to leave it to other caps; got {slots!r:.100}"
         )
+
+
+def checked_loop_limit(limit: object) -> timedelta | None:
+    """Return ``limit`` if the event loop can be watched by it; None is for not at all."""
+    if limit is None or (isinstance(limit, timedelta) and SHORTEST_LIMIT <= limit <= MAX_LENGTH):
+        return limit
+    raise ConfigurationError(
+        f"loop_limit must be a timedelta of {SHORTEST_LIMIT // timedelta(milliseconds=1)} "
+        "milliseconds or more, such as timedelta(seconds=0.5), or None to leave the event loop "
+        f"unwatched; not {limit!r:.100}"
+    )
 
 
 def checked_mode(mode: object, what: str) -> Shutdown:

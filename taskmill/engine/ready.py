@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from taskmill.engine.lanes import START, WINDOW, LaneQueue, Level, Position
 from taskmill.engine.pools import Pool
+from taskmill.engine.startable import Startable
 from taskmill.engine.timers import Timers
 from taskmill.model.changes import Ready, Refill
 from taskmill.model.effects import LevelCount
@@ -41,18 +41,16 @@ class ReadyQueue:
         self._pools: dict[Share, dict[Pool, None]] = {}
         self._stalled: dict[Gate, dict[Gate, None]] = {}
         self._chosen: LaneQueue | None = None
-        self._startable: Counter[tuple[str, str | None]] = Counter()
+        self._startable = Startable(limits.pauses)
         self._now_ns = 0
         self._now_ms = 0
-        self.count = 0
-        """How many ready tasks have a handler here."""
 
     def load(self, levels: Sequence[LevelCount]) -> None:
         """Start from the counts of a store that was just opened; the windows fill by refills."""
         for counted in levels:
             queue = self._queue(counted.type, counted.group, counted.priority, counted.stage)
             queue.levels[counted.priority] = Level(count=counted.count, tail=START)
-            self._count(queue, counted.count)
+            self._startable.change(queue, counted.count)
             self._note(queue, counted.priority)
 
     def at(self, now_ns: int, now_ms: int) -> None:
@@ -70,9 +68,9 @@ class ReadyQueue:
         if level is None:
             level = queue.levels[ready.priority] = Level()
         level.add((ready.ready_at_ms, ready.id))
-        if not self.count and self._shares.is_fair:
+        if not self._startable.count and self._shares.is_fair:
             self._shares.nothing_waited(self._now_ns)
-        self._count(queue, 1)
+        self._startable.change(queue, 1)
         if level.window and level.window[0] == (ready.ready_at_ms, ready.id):
             self._rekey(queue)
 
@@ -80,7 +78,7 @@ class ReadyQueue:
         """A ready task was cancelled or changed."""
         queue = self._queue(ready.type, ready.group, ready.priority, ready.stage)
         level = queue.levels[ready.priority]
-        self._count(queue, -1)
+        self._startable.change(queue, -1)
         if level.remove((ready.ready_at_ms, ready.id)):
             self._rekey(queue)
         self._note(queue, ready.priority)
@@ -142,7 +140,7 @@ class ReadyQueue:
         level = queue.levels[base]
         del level.window[0]
         level.count -= 1
-        self._count(queue, -1)
+        self._startable.change(queue, -1)
         ready = Ready(lane.kind.type, lane.group, base, ready_at_ms, TaskId(task), int(lane.stage))
         start = Start(lane=lane, ready=ready, effective=effective, at_ns=now_ns)
         if self._shares.is_fair:
@@ -274,10 +272,7 @@ class ReadyQueue:
     @property
     def startable(self) -> int:
         """How many ready tasks have a handler here and are under no pause."""
-        pauses = self._limits.pauses
-        if not pauses.any_held:
-            return self.count
-        return sum(n for place, n in self._startable.items() if not pauses.holds(*place))
+        return self._startable.under_no_pause()
 
     def find(
         self, task_type: str, group: str | None, priority: int, stage: int = 0
@@ -395,17 +390,6 @@ class ReadyQueue:
             pool.note(share)
             if pool.gate is not None:
                 self.wake(pool.gate)
-
-    def _count(self, queue: LaneQueue, change: int) -> None:
-        kind = queue.lane.kind
-        if kind.is_handled:
-            self.count += change
-            place = (kind.domain, queue.lane.group)
-            left = self._startable[place] + change
-            if left:
-                self._startable[place] = left
-            else:
-                del self._startable[place]
 
     def _note(self, queue: LaneQueue, priority: int) -> None:
         """Note a level that runs short; forget one that is empty, and a lane without levels."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from random import Random
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
@@ -21,7 +22,7 @@ from taskmill.engine.endings import Endings
 from taskmill.engine.figures import Figures
 from taskmill.engine.hub import Hub
 from taskmill.engine.registry import Registry
-from taskmill.engine.surroundings import Surroundings
+from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import Writer
 from taskmill.executors.base import Executor
 from taskmill.model.changes import Ready, Settlement, StopCause
@@ -34,6 +35,9 @@ from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.limits import Limits
 from taskmill.rules.plan import Start
 from taskmill.rules.settle import Halted, Raised, Result, settle
+
+if TYPE_CHECKING:
+    from taskmill.engine.surroundings import Surroundings
 
 log = logging.getLogger("taskmill.running")
 
@@ -71,6 +75,7 @@ class Running:
         writer: Writer,
         dispatcher: Dispatcher,
         aftermath: Aftermath,
+        watchdog: Watchdog,
         surroundings: Surroundings,
     ) -> None:
         """Meet the parts that exist only while the scheduler is open."""
@@ -78,6 +83,7 @@ class Running:
         self._writer = writer
         self._dispatcher = dispatcher
         self._aftermath = aftermath
+        self._watchdog = watchdog
         self._surroundings = surroundings
 
     def records(self) -> list[TaskRecord]:
@@ -112,6 +118,8 @@ class Running:
         self._hub.publish(
             lambda: Dispatched(header=header_of(attempt.seen), load=load, run=record.run)
         )
+        if self._watchdog.is_parked:
+            self._watchdog.wake()
         self._launch(attempt)
         if attempt.options.timeout is not None:
             self._handlers.start_soon(self._time_out, attempt, attempt.options.timeout)
@@ -267,12 +275,13 @@ class Running:
             return
         if settled.status is TaskStatus.PENDING and not attempt.has_begun:
             return
-        record = attempt.record
-        load: Callable[[], object] = (
-            load_of(self._registry, record) if attempt.task is None else lambda: attempt.task
-        )
         event = end_of_run(
-            attempt.seen, load, settlement, settled, result=attempt.result, cause=attempt.cause
+            attempt.seen,
+            attempt.load,
+            settlement,
+            settled,
+            result=attempt.result,
+            cause=attempt.cause,
         )
         if event is not None:
             self._hub.publish(lambda: event)

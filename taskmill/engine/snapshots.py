@@ -12,6 +12,7 @@ from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.figures import Figures
 from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
+from taskmill.engine.watchdog import Watchdog
 from taskmill.model.effects import Backlog
 from taskmill.model.pauses import PauseScope
 from taskmill.model.snapshot import (
@@ -43,6 +44,7 @@ class Snapshots:
         running: Running,
         schedules: Schedules,
         figures: Figures,
+        watchdog: Watchdog,
         clock: Clock,
         domains: Iterable[str],
     ) -> None:
@@ -52,6 +54,7 @@ class Snapshots:
         self._running = running
         self._schedules = schedules
         self._figures = figures
+        self._watchdog = watchdog
         self._clock = clock
         self._domains = tuple(domains)
 
@@ -94,6 +97,7 @@ class Snapshots:
             group_rates=self._rates(limits.group_rates()),
             schedules=tuple(schedules),
             aging=limits.aging.policy,
+            loop_blocks=self._watchdog.blocks,
         )
 
     def _counted(self, backlog: Sequence[Backlog]) -> Counter[_Place]:

@@ -6,13 +6,14 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from taskmill.executors.base import Failure, RemoteError
 from taskmill.model.record import ErrorRecord
 
 MAX_TRACEBACK = 16 * 1024
 MAX_MESSAGE = 4 * 1024
+MAX_FRAMES = 25
 _OURS = ("taskmill.engine.", "taskmill.executors.", "anyio.")
 
 
@@ -94,14 +95,19 @@ _MODULE: Callable[[type], str] = type.__dict__["__module__"].__get__
 def _frames_of(error: BaseException) -> str:
     trace = _own_frames(error.__traceback__)
     try:
-        return "".join(traceback.format_exception(type(error), error, trace, limit=-25))
+        return "".join(traceback.format_exception(type(error), error, trace, limit=-MAX_FRAMES))
     except BaseException:  # noqa: BLE001 - its notes, or groups in groups in groups
-        return "".join(traceback.format_tb(trace, limit=-25))
+        return "".join(traceback.format_tb(trace, limit=-MAX_FRAMES))
 
 
 def _own_frames(trace: TracebackType | None) -> TracebackType | None:
     """The traceback from the first frame that is the handler's, not ours."""
     at = trace
-    while at is not None and str(at.tb_frame.f_globals.get("__name__")).startswith(_OURS):
+    while at is not None and is_ours(at.tb_frame):
         at = at.tb_next
     return trace if at is None else at
+
+
+def is_ours(frame: FrameType) -> bool:
+    """Whether this is a frame of what calls handlers, not of theirs."""
+    return str(frame.f_globals.get("__name__")).startswith(_OURS)

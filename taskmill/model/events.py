@@ -1,7 +1,7 @@
 """What happened: a closed union of frozen classes.
 
-Published after the commit that made it true; Progress and StopOverdue, which no commit makes, are
-published when they happen.
+Published after the commit that made it true; Progress, StopOverdue and LoopBlocked, which no commit
+makes, are published when they happen.
 """
 
 from __future__ import annotations
@@ -259,6 +259,22 @@ class ScheduleEnded:
         return _to_dict(self)
 
 
+@attrs.frozen(kw_only=True)
+class LoopBlocked:
+    """The event loop stood still for longer than ``loop_limit``, and goes on again."""
+
+    header: TaskHeader | None
+    """The task whose run it was; None where it was the application's own code."""
+    duration: timedelta
+    """How long the loop did not answer."""
+    stack: str
+    """What was being called, innermost last, when it was noticed."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The event as JSON-ready values."""
+        return _to_dict(self)
+
+
 @attrs.frozen
 class Lagged:
     """The reader of this stream was too slow and missed the ``count`` events before the next."""
@@ -291,8 +307,10 @@ TaskEvent: TypeAlias = (
 """An event about a task of type T with result type R."""
 
 AnyTaskEvent: TypeAlias = TaskEvent[Any, Any]
-ScopeEvent: TypeAlias = Paused | Resumed | GroupChanged | ScheduleSkipped | ScheduleEnded
-"""An event about no task in particular."""
+ScopeEvent: TypeAlias = (
+    Paused | Resumed | GroupChanged | ScheduleSkipped | ScheduleEnded | LoopBlocked
+)
+"""An event about more than one task; a stream of one type of task has none of them."""
 Event: TypeAlias = AnyTaskEvent | ScopeEvent | Lagged
 
 

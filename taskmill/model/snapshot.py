@@ -116,3 +116,5 @@ class SchedulerSnapshot:
     group_rates: Mapping[str, RateSnapshot]
     schedules: tuple[ScheduleRecord, ...]
     aging: Aging | None
+    loop_blocks: int
+    """How often, since it was opened, the event loop stood still for longer than its limit."""

@@ -58,6 +58,8 @@ class Simulation:
         self.workload = workload
         self.limits = limits_of(workload)
         self.now_ns = 0
+        self.just_started: list[Task] = []
+        """What has started at this moment, also what made room again for something more urgent."""
         self._seed = seed
         self._end_ns = None if workload.duration is None else nanoseconds(workload.duration)
         self._sources = Sources(workload, Random(seed))  # noqa: S311 - no secret
@@ -92,6 +94,7 @@ class Simulation:
                 self._end_runs()
             return False
         self.now_ns = moment
+        self.just_started.clear()
         self._end_runs()
         self._queue.at(moment, moment // MILLISECOND)
         self._change_pauses()
@@ -191,6 +194,7 @@ class Simulation:
         )
         self._started += 1
         heapq.heappush(self._ends, (self.now_ns + task.run_ns, self._started, run))
+        self.just_started.append(task)
         self._recorder.started(task, self.now_ns)
 
     def _refill(self) -> bool:

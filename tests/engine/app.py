@@ -111,6 +111,7 @@ async def open_app(
 ) -> AsyncGenerator[App]:
     """The application, on a memory store and in virtual time unless told otherwise."""
     board = Board()
+    options.setdefault("loop_limit", None)  # it goes by real time
     async with virtual_time() as clock:
         scheduler = Scheduler(
             path, domains=domains(board, **(domain or {})), clock=clock, **options

@@ -191,6 +191,7 @@ async def open_app(
 ) -> AsyncGenerator[App]:
     """The application; ``clock`` is given where a test opens it more than once."""
     diary = diary or Diary()
+    options.setdefault("loop_limit", None)  # it goes by real time
     if clock is None:
         async with (
             virtual_time() as clock,

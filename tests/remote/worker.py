@@ -43,6 +43,8 @@ class Worker:
                 self._say(id=task, progress=0.5)
                 self._stops[task].wait()
                 self._say(id=task, error={"type": "far.Stopped", "message": "was told to"})
+            case _:
+                raise ValueError(payload)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from taskmill.model.stages import Stage
 from taskmill.model.status import ACTIVE, TaskStatus
 from taskmill.model.times import from_ms
 from taskmill.rules.dedup import place
-from taskmill.rules.settle import Halted, Raised, Result, Returned, Snoozed
+from taskmill.rules.settle import Halted, Interrupted, Raised, Result, Returned, Snoozed
 from tests.rules.ledger import ERROR, Ledger, is_failure
 
 NAMES = "abcdef"
@@ -179,6 +179,8 @@ class Lives(RuleBasedStateMachine):
                 return Halted(StopCause.SHUTDOWN)
             case 4:
                 return Halted(StopCause.CANCELLED, is_undone=True)
+            case 5:
+                return Interrupted("gone", 1)
             case _:
                 return Returned("1", finalizes=has_finalize)
 
@@ -203,7 +205,7 @@ class Lives(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything ends, but for what a failed dependency holds, and what waits for that."""
-        for how in (5, 6) * 60:
+        for how in (7, 6) * 60:
             self.ledger.now_ms += 10_000
             self.ledger.expire()
             self.claim_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from taskmill.model.pauses import PauseScope
 from taskmill.model.sharing import GroupPolicy, IoBudget, RateLimit, Throttle
 from taskmill.model.stages import Stage
 from taskmill.rules.gates import GateKind
-from taskmill.rules.limits import Limits
+from taskmill.rules.limits import Limits, Outage
 from tests.rules.mill import (
     GROUPS,
     INLINE,
@@ -258,7 +259,14 @@ def test_the_gates_of_a_lane_are_asked_in_order() -> None:
     handled, unknown = limits.lane("b::one", "red", 200), limits.lane("a::none", "red", 200)
     own_gates = set(GateKind) - {GateKind.GLOBAL, GateKind.SCHEDULER_PAUSE}
     in_order = [kind for kind in GateKind if kind in own_gates]
-    assert [gate.kind for gate in handled.gates] == in_order[1:], "all but that of the handler"
+    while_up = [kind for kind in in_order[1:] if kind is not GateKind.UNROUTABLE]
+    assert [gate.kind for gate in handled.gates] == while_up, "all but that of the handler"
+    limits.set_outage(
+        INLINE, Outage(since=datetime(2030, 1, 1, tzinfo=UTC), reason="no power", fallback=None)
+    )
+    held = limits.lane("b::one", "red", 200)
+    assert [gate.kind for gate in held.gates] == in_order[1:]
+    assert held.first_closed(0) is held.gates[in_order.index(GateKind.UNROUTABLE) - 1]
     assert [gate.name for gate in handled.gates] == [
         "b",
         "red",

@@ -21,7 +21,15 @@ from taskmill.model.times import MILLISECOND
 from taskmill.rules.ending import end_run
 from taskmill.rules.moves import move
 from taskmill.rules.reviving import REVIVABLE
-from taskmill.rules.settle import Halted, Raised, Result, Returned, Snoozed, settle
+from taskmill.rules.settle import (
+    Halted,
+    Interrupted,
+    Raised,
+    Result,
+    Returned,
+    Snoozed,
+    settle,
+)
 from tests.rules.ledger import Ledger
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -127,6 +135,26 @@ def test_a_snooze_is_no_attempt_and_sets_the_time_of_the_next_run() -> None:
     assert at_once.due_at_ms is None
 
 
+@pytest.mark.parametrize("interruptions", [0, 4])
+def test_a_lost_worker_puts_the_task_back_at_once_and_is_counted(interruptions: int) -> None:
+    record = attrs.evolve(running(attempt=2), interruptions=interruptions)
+    back = attrs.evolve(settled(TaskStatus.PENDING, attempt=1), is_interrupted=True)
+    assert settle(record, Interrupted("gone", 5), now_ms=NOW_MS) == back
+
+
+def test_a_task_that_loses_its_worker_once_too_often_is_dead_and_says_why() -> None:
+    record = attrs.evolve(running(attempt=2), interruptions=5)
+    dead = settle(record, Interrupted("killed by SIGSEGV", 5), now_ms=NOW_MS)
+    reason = "interrupted 6 times while it ran; last: killed by SIGSEGV"
+    assert dead == attrs.evolve(settled(TaskStatus.DEAD, attempt=2), reason=reason)
+
+
+def test_a_task_that_nothing_could_begin_is_not_counted_and_waits_a_second() -> None:
+    record = attrs.evolve(running(attempt=2), interruptions=5)
+    back = settle(record, Interrupted("gone", 5, has_begun=False), now_ms=NOW_MS)
+    assert back == attrs.evolve(settled(TaskStatus.PENDING, attempt=1), due_at_ms=NOW_MS + 1000)
+
+
 @pytest.mark.parametrize("result", [Returned(None), raised(), Snoozed(SECOND)])
 def test_what_all_runs_have_moved_is_settled_with_them(result: Result) -> None:
     totals = IoTotals(read=1)
@@ -206,6 +234,7 @@ results: st.SearchStrategy[Result] = st.one_of(
         dead_letter=st.booleans(),
     ),
     st.builds(Snoozed, st.timedeltas(timedelta(0), timedelta(days=365))),
+    st.builds(Interrupted, st.just("gone"), st.integers(0, 5), st.booleans()),
     st.builds(
         Halted,
         st.sampled_from([cause for cause in StopCause if cause is not StopCause.TIMEOUT]),
@@ -280,6 +309,9 @@ RESULTS: Mapping[str, Result] = {
     "shutdown": Halted(StopCause.SHUTDOWN),
     "paused": Halted(StopCause.PAUSED),
     "preempted": Halted(StopCause.PREEMPTED),
+    "interrupted": Interrupted("gone", 5),
+    "interrupted too often": Interrupted("gone", 0),
+    "never begun": Interrupted("gone", 5, has_begun=False),
 }
 AGAIN, UNDO = "pending again", "pending, to run on_cancel"
 OUTCOMES: Mapping[str, tuple[str, str, str]] = {
@@ -300,6 +332,9 @@ OUTCOMES: Mapping[str, tuple[str, str, str]] = {
     "shutdown": (AGAIN, "as it was to", UNDO),
     "paused": (AGAIN, "as it was to", UNDO),
     "preempted": (AGAIN, "as it was to", UNDO),
+    "interrupted": (AGAIN, "as it was to", UNDO),
+    "interrupted too often": (S.DEAD, "as it was to", UNDO),
+    "never begun": (AGAIN, "as it was to", UNDO),
 }
 ENDS = (S.CANCELLED, S.SUPERSEDED, S.FAILED)
 

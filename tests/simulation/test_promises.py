@@ -134,7 +134,6 @@ class Witness:
     tokens: dict[tuple[str, str], int] = attrs.field(factory=dict)
     """Billionths: exact, since rates here are per second and times are nanoseconds."""
     _filled: dict[tuple[str, str], int] = attrs.field(factory=dict)
-    _seen: set[object] = attrs.field(factory=set)
 
     def __call__(self, simulation: Simulation) -> None:
         runs = simulation.running.values()
@@ -216,14 +215,33 @@ class Witness:
             gained = (now - self._filled.get(bucket, 0)) * limit.permits
             self.tokens[bucket] = min(full, self.tokens.get(bucket, full) + gained)
             self._filled[bucket] = now
-        for run in simulation.running.values():
-            if run not in self._seen:
-                self._seen.add(run)
-                ready = run.task.ready
-                for bucket in (("type", ready.type), ("group", ready.group or "")):
-                    if bucket in limits:
-                        self.tokens[bucket] -= TOKEN
-                        assert self.tokens[bucket] >= 0, "a rate was passed"
+        for task in simulation.just_started:
+            for bucket in (("type", task.ready.type), ("group", task.ready.group or "")):
+                if bucket in limits:
+                    self.tokens[bucket] -= TOKEN
+                    assert self.tokens[bucket] >= 0, "a rate was passed"
+
+
+def test_what_starts_and_is_preempted_at_the_same_moment_has_spent_its_token() -> None:
+    """As urgent as it has become it goes first, and makes room for what was urgent before it."""
+    at_once, one = seconds(0.1), Constant(seconds(0.1))
+    given = Workload(
+        max_concurrency=1,
+        types={
+            "fast": TaskType(domain="x", preemptible=False),
+            "other": TaskType(domain="x", rate=RateLimit(1, per=seconds(1)), preemptible=True),
+        },
+        domains={"x": None},
+        arrivals=[
+            Arrivals(type="fast", when=Backlog(count=1, at=at_once), runs=Constant(seconds(8))),
+            Arrivals(type="other", when=Backlog(count=1, at=at_once), runs=one, priority=128),
+            Arrivals(type="fast", when=Backlog(count=1, at=seconds(0.2)), runs=one, priority=64),
+        ],
+        seed=0,
+        aging=Aging(grace=seconds(1), step=seconds(0.1), ceiling=64, urgent=100),
+        preempt_at=64,
+    )
+    simulate(given, watch=Witness(given))
 
 
 @given(workloads)

@@ -480,6 +480,7 @@ class Reference:
             row.change(
                 attempt=change.attempt,
                 preemptions=row.record.preemptions + (1 if change.preempted else 0),
+                interruptions=row.record.interruptions + (1 if change.is_interrupted else 0),
             )
             self._settle_as_it_went(row, change)
         self.tasks.spread(change.now_ms)

@@ -22,7 +22,7 @@ from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
 from taskmill.rules.moves import ready_place
-from taskmill.rules.settle import Halted, Raised, Result, Returned, settle
+from taskmill.rules.settle import Halted, Interrupted, Raised, Result, Returned, settle
 from taskmill.store.base import Store
 
 from .conformance import (
@@ -128,6 +128,18 @@ async def test_a_retry_goes_back_with_its_attempt_counted_and_its_time_set(store
     assert (record.run, record.attempt) == (1, 1)
     assert (record.due_at, record.finished_at) == (from_ms(T0 + 500), None)
     assert record.ready_at == NOW
+
+
+async def test_a_run_whose_worker_was_lost_is_counted_and_its_attempt_refunded(
+    store: Store,
+) -> None:
+    task = await submit_one(store, new_task("a"))
+    for lost in (1, 2):
+        effect = await end(store, await claim(store, task), Interrupted("gone", 5))
+        assert isinstance(effect, Settled)
+        record = await record_of(store, task)
+        assert effect == Settled(status=TaskStatus.PENDING, after=record)
+        assert (record.run, record.attempt, record.interruptions) == (lost, 0, lost)
 
 
 async def test_an_interrupted_run_goes_back_with_its_attempt_refunded(store: Store) -> None:

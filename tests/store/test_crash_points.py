@@ -36,7 +36,7 @@ from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE
-from taskmill.rules.settle import Halted, Result, Returned, settle
+from taskmill.rules.settle import Halted, Interrupted, Result, Returned, settle
 from taskmill.store.sqlite import batch, opening
 from taskmill.store.sqlite.carrying import find
 
@@ -190,6 +190,7 @@ BATCHES: dict[str, Batch] = {
     "retried later, the errors trimmed": lambda db: [ended(db, WORN, raised(12, delay_ms=9))],
     "stopped": lambda db: [ended(db, RUNNING, Halted(StopCause.CANCELLED))],
     "interrupted": lambda db: [ended(db, RUNNING, Halted(StopCause.SHUTDOWN))],
+    "lost its worker": lambda db: [ended(db, RUNNING, Interrupted("gone", 5))],
     "preempted": lambda db: [ended(db, RUNNING, Halted(StopCause.PREEMPTED))],
     "preempted after a stop": lambda db: [ended(db, STOPPED, Halted(StopCause.PREEMPTED))],
     "cancel of a waiting task": lambda _: [cancelled(PLAIN)],

@@ -37,7 +37,7 @@ from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 from taskmill.model.times import from_ms
-from taskmill.rules.settle import Halted, Raised, Result, Returned, Snoozed, settle
+from taskmill.rules.settle import Halted, Interrupted, Raised, Result, Returned, Snoozed, settle
 from taskmill.store.base import Store
 
 from .conformance import ANY, BACKENDS, T0, UNKNOWN, Backend, failure, new_task
@@ -198,7 +198,7 @@ SCOPES = (
 )
 KEEP, REJECT, SUPERSEDE = OnDuplicate.KEEP, OnDuplicate.REJECT, OnDuplicate.SUPERSEDE
 ENDS = ("return", "return", "return", "fail", "die", "halt", "undone", "undone")
-BREAKS = ("retry", "retry later", "snooze", "shut down", "preempt", "finalize", "finalize")
+BREAKS = ("retry", "retry later", "snooze", "shut down", "preempt", "lose", "finalize", "finalize")
 WITH_CHILDREN = (TaskStatus.RUNNING, TaskStatus.WAITING)
 FALLEN = (
     TaskStatus.BLOCKED,
@@ -476,6 +476,8 @@ def _result(how: str, record: TaskRecord) -> Result:
             return Halted(StopCause.SHUTDOWN)
         case "preempt":
             return Halted(StopCause.PREEMPTED)
+        case "lose":
+            return Interrupted("gone", 2)
         case _:
             delays = {"retry": 0, "retry later": 2, "die": 0}
             delay = timedelta(milliseconds=delays[how]) if how in delays else None

@@ -111,7 +111,7 @@ NONSENSE: list[tuple[TaskStatus, Mapping[str, object]]] = [
     *((status, {"due_at_ms": T0}) for status in STORED if status is not TaskStatus.PENDING),
     *((status, {"result": "1"}) for status in STORED if status is not TaskStatus.COMPLETED),
     *((status, {"reason": "why"}) for status in STORED if status not in REASONED),
-    *((status, {"reason": None}) for status in REASONED),
+    *((status, {"reason": None}) for status in sorted(REASONED)),
     *(
         (status, {"stop_cause": "cancelled"})
         for status in STORED
@@ -195,7 +195,7 @@ def test_a_task_that_owes_its_on_cancel_waits_or_runs_with_what_it_ends_as(
     insert(db, {**sensible(TaskStatus.RUNNING), **owed, "identity": b"another identity"})
 
 
-@pytest.mark.parametrize("status", FOLLOWING)
+@pytest.mark.parametrize("status", sorted(FOLLOWING))
 def test_a_follow_up_may_end_before_it_is_released(
     db: sqlite3.Connection, status: TaskStatus
 ) -> None:

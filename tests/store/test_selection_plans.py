@@ -190,7 +190,7 @@ BY_ROW = {
 
 
 @pytest.mark.parametrize("verb", READS)
-@pytest.mark.parametrize(("filters", "index"), SELECTIVE, ids=str)
+@pytest.mark.parametrize(("filters", "index"), SELECTIVE, ids=range(len(SELECTIVE)))
 def test_a_selective_filter_is_looked_up_by_its_index(
     db: Listening, verb: str, filters: dict[str, Any], index: str
 ) -> None:
