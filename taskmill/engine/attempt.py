@@ -52,6 +52,8 @@ Ts = TypeVarTuple("Ts")
 _ENDINGS = (StopCause.CANCELLED, StopCause.SUPERSEDED, StopCause.FAILED)
 """Causes that end the task, so that its ``on_cancel`` is owed."""
 _NOTHING = IoTotals()
+_PAUSE = 1
+"""Seconds until an ``on_cancel`` that its executor could not begin is tried again."""
 
 
 class Attempt:
@@ -144,6 +146,9 @@ class Attempt:
             with anyio.CancelScope(shield=True) as self._undoing:
                 self._undoing.deadline = anyio.current_time() + grace.total_seconds()
                 outcome = await executor.run(self._work(Stage.UNDO))
+                while isinstance(outcome, Lost) and not outcome.has_begun:
+                    await anyio.sleep(_PAUSE)
+                    outcome = await executor.run(self._work(Stage.UNDO))
                 if isinstance(outcome, Failure):
                     failure = outcome
                 elif isinstance(outcome, Lost):

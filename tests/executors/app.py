@@ -634,11 +634,13 @@ def fork_and_die(task: Do, ctx: Context[Plant]) -> str:
 
 @act
 def fork_and_stick(task: Do, ctx: Context[Plant]) -> str:
-    """What it forked lives on, while it is where nothing reaches it."""
+    """What it forked lives on, while no thread of it runs but one, which is where C code is."""
     if not (child := os.fork()):
         signal.pause()
         os._exit(0)
-    ctx.progress(0.1, str(child))
+    sys.setswitchinterval(1000)
+    line = f"task 0 {child}\n".encode()
+    ctypes.PyDLL(None).write(1, line, len(line))  # which does not let go of the GIL
     return stick()
 
 

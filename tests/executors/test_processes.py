@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import types
 import warnings
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
@@ -478,6 +479,25 @@ def test_a_handler_that_no_worker_would_find_is_refused(handler: Any, words: str
         )
 
 
+async def test_a_module_that_only_this_process_has_is_named_in_the_error() -> None:
+    home = types.ModuleType("tests.executors.nowhere")
+    run = types.FunctionType(module.shout.__code__, vars(home), "run")
+    run.__module__, run.__qualname__ = home.__name__, "run"
+    vars(home)["run"] = run
+    domain = Domain(Plant, handlers=[Partial.handler(run)], retry=RetryPolicy.constant(0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, home.__name__, home)
+        async with Scheduler(
+            ":memory:", domains=[domain], executors={"process": ProcessExecutor(1)}
+        ) as scheduler:
+            submitted = await scheduler.submit(Partial())
+            record = await scheduler.wait(submitted.id, timeout=LONG)
+    assert record.reason == (
+        "failed once: ConfigurationError: a worker process cannot import its handler: "
+        "ModuleNotFoundError: No module named 'tests.executors.nowhere'"
+    )
+
+
 async def test_an_executor_runs_the_handlers_of_the_scheduler_that_is_open() -> None:
     pool = ProcessExecutor(1)
 
@@ -489,7 +509,7 @@ async def test_an_executor_runs_the_handlers_of_the_scheduler_that_is_open() -> 
     async with first:
         submitted = await first.submit(Partial())
         assert await first.result(submitted, timeout=LONG) == "partial"
-        with pytest.raises(InvalidState, match="another scheduler's; make one for each"):
+        with pytest.raises(InvalidState, match="make one for each scheduler"):
             async with second:
                 pass
 
@@ -606,6 +626,21 @@ async def test_an_on_cancel_that_sticks_is_killed_when_its_grace_is_over() -> No
     assert record.status is TaskStatus.CANCELLED
     assert record.last_error is not None
     assert record.last_error.message == f"on_cancel ran for longer than its cancel_grace of {SOON}"
+
+
+async def test_an_on_cancel_waits_until_a_process_can_be_started(tmp_path: Path) -> None:
+    pool = ProcessExecutor(1, max_tasks=1)
+    async with virtual_time() as clock, open_app(pool=pool, clock=clock) as app:
+        async with app.scheduler.events() as events:
+            submitted = await app.plant.submit(Fold(where=tmp_path / "undone"))
+            await said(events, submitted.id)
+        with refusing(subprocess, "Popen"):
+            await app.plant.cancel(submitted.id)
+            await anyio.sleep(3)
+            assert (await app.plant.get(submitted.id)).status is TaskStatus.RUNNING
+        record = await app.plant.wait(submitted.id)
+    assert (record.status, record.errors) == (TaskStatus.CANCELLED, ())
+    assert (tmp_path / "undone").exists()
 
 
 async def test_a_task_is_cancelled_while_its_worker_starts() -> None:

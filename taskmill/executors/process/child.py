@@ -212,7 +212,12 @@ def _carried_out(
 
 
 def _routine(parts: Parts) -> Routine:
-    handler = handler_of(parts)
+    try:
+        handler = handler_of(parts)
+    except Exception as error:
+        raise ConfigurationError(
+            f"a worker process cannot import its handler: {text_of(error)}"
+        ) from error
     memo = None
     if handler.finalize is not None:
         memo = MemoCodec(handler.task, handler.execute, handler.finalize)

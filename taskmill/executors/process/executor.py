@@ -104,7 +104,9 @@ class ProcessExecutor:
         if getattr(current_process(), IS_IMPORTING, False):
             raise InvalidState("this process only imports the main module, to be a worker")
         if self._host is not None:
-            raise InvalidState("this process executor is another scheduler's; make one for each")
+            raise InvalidState(
+                "this process executor is in use; make one for each scheduler, and for each name"
+            )
         lock = None if host.home is None else lock_of(host.home)
         if lock is not None and not await_workers(lock, wait=False):
             log.warning(
