@@ -18,7 +18,7 @@ from taskmill.define.context import Context
 from taskmill.define.task import DomainKey, Task
 from taskmill.engine.judging import Judge
 from taskmill.engine.registry import Registration
-from taskmill.executors.base import Executor, Failure, Lost, Success, Work
+from taskmill.executors.base import Executor, Failure, Lost, Outcome, Success, Work, checked
 from taskmill.executors.failures import own_doing
 from taskmill.executors.routine import Routine
 from taskmill.executors.tasklog import task_log
@@ -111,12 +111,10 @@ class Attempt:
         try:
             with self._scope:
                 try:
-                    outcome = await executor.run(self._work(self.record.stage.part))
+                    outcome = await self._outcome(executor, self.record.stage.part)
                 except BaseException as error:
                     failure = error
                     raise
-                if isinstance(outcome, Success):
-                    outcome = self._accepted(outcome)
                 match outcome:
                     case Success(result):
                         if self.cause is not StopCause.TIMEOUT:
@@ -145,10 +143,10 @@ class Attempt:
         try:
             with anyio.CancelScope(shield=True) as self._undoing:
                 self._undoing.deadline = anyio.current_time() + grace.total_seconds()
-                outcome = await executor.run(self._work(Stage.UNDO))
+                outcome = await self._outcome(executor, Stage.UNDO)
                 while isinstance(outcome, Lost) and not outcome.has_begun:
                     await anyio.sleep(_PAUSE)
-                    outcome = await executor.run(self._work(Stage.UNDO))
+                    outcome = await self._outcome(executor, Stage.UNDO)
                 if isinstance(outcome, Failure):
                     failure = outcome
                 elif isinstance(outcome, Lost):
@@ -166,6 +164,13 @@ class Attempt:
     def broken(self, error: BaseException, jitter: Callable[[], float]) -> Result:
         """What is settled where even `run` could not say how the handler ended."""
         return self._judge(jitter).for_good(Failure(error))
+
+    async def _outcome(self, executor: Executor, part: Stage) -> Outcome:
+        """What an executor makes of one of the handler's functions, looked at."""
+        outcome = checked(await executor.run(self._work(part)))
+        if isinstance(outcome, Success) and part is not Stage.UNDO:
+            return self._accepted(outcome)
+        return outcome
 
     def _judge(self, jitter: Callable[[], float]) -> Judge:
         return Judge(self.record, self.options, self._surroundings.clock.now, jitter)

@@ -82,6 +82,14 @@ class Lost:
 Outcome: TypeAlias = Success | Failure | Lost
 
 
+def checked(made: object) -> Outcome:
+    """What an executor returned; where that is no outcome, a failure that says so."""
+    if isinstance(made, Success | Failure | Lost):
+        return made
+    error = TypeError(f"an executor returned {made!r:.100}, and neither Success, Failure nor Lost")
+    return Failure(error, is_final=True)
+
+
 class RemoteError(Exception):
     """What a handler raised elsewhere, of a class that is not known here."""
 
