@@ -442,6 +442,14 @@ async def test_a_worker_that_cannot_make_its_states_fails_its_task_and_says_so()
             assert words in record.reason
 
 
+@LINUX
+def test_there_is_a_worker_for_each_core_that_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {1, 5, 7})
+    assert ProcessExecutor().capacity == 3
+
+
 def test_a_state_function_that_no_worker_would_find_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="cannot be found by its name"):
         ProcessExecutor(state=lambda: [module.Model()])

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from multiprocessing import current_process
@@ -61,7 +62,7 @@ class ProcessExecutor:
             check_whole(max_memory, 1, 2**63 - 1, "max_memory")
         if fallback is not None:
             check_text(fallback, "the fallback of a process executor")
-        self._workers = workers or os.cpu_count() or 1
+        self._workers = workers or _cores()
         self._state = None if state is None else _pickled(state)
         self._kill_after = kill_after
         self._max_tasks = max_tasks
@@ -174,6 +175,13 @@ class ProcessExecutor:
         if self._max_tasks is not None and worker.runs >= self._max_tasks:
             return False
         return self._max_memory is None or worker.memory <= self._max_memory
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _await_workers(lock: Any) -> None:
