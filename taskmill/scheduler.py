@@ -237,6 +237,16 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
             task_status.started()
             await serve(self._opened(), self._shutdown)
 
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncGenerator[dict[str, Self]]:  # noqa: ARG002
+        """Open with a web application and close with it: ``FastAPI(lifespan=scheduler.lifespan)``.
+
+        For Starlette, and what is made on it. Requests find the scheduler as
+        ``request.state.scheduler``.
+        """
+        async with self:
+            yield {"scheduler": self}
+
     def stop(self, mode: Shutdown | None = None) -> None:
         """Begin to shut down, as ``mode`` or else as the scheduler's ``shutdown`` says."""
         self._opened().stop(self._shutdown if mode is None else checked_mode(mode, "stop"))

@@ -1,0 +1,1 @@
+"""Web applications with a scheduler inside."""
