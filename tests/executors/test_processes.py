@@ -446,7 +446,10 @@ async def test_a_worker_that_cannot_make_its_states_fails_its_task_and_says_so()
 def test_there_is_a_worker_for_each_core_that_the_process_may_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {1, 5, 7})
+    def three(pid: int) -> set[int]:
+        return {1, 5, 7}
+
+    monkeypatch.setattr(os, "sched_getaffinity", three)
     assert ProcessExecutor().capacity == 3
 
 
