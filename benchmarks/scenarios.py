@@ -284,7 +284,7 @@ SCENARIOS = (
             places.PROCESS_IN_MEMORY,
             floors.PROCESS_POOL,
         ),
-        target=AtMost(1),
+        target=AtMost(1.5),
         target_n=1000,
         needs_file=True,
     ),

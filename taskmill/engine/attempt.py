@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ from typing_extensions import TypeVarTuple
 from taskmill.define.context import Context
 from taskmill.define.task import DomainKey, Task
 from taskmill.engine.judging import Judge
+from taskmill.engine.preparing import Preparing
 from taskmill.engine.registry import Registration
 from taskmill.executors.base import Executor, Failure, Lost, Outcome, Success, Work, checked
 from taskmill.executors.failures import own_doing
@@ -76,6 +77,7 @@ class Attempt:
         self.result: object = None
         """What its handler returned."""
         self._is_made_here = False
+        self.preparing = Preparing(surroundings.clock.monotonic)
         self.cause: StopCause | None = None
         self.has_begun = False
         """Whether its handler was called; not where the scheduler shut down before that."""
@@ -187,6 +189,7 @@ class Attempt:
             workplace=self,
             call=partial(perform, routine, part),
             hold=self._surroundings.clock.hold,
+            preparing=self.preparing.under_way,
         )
 
     async def _perform(self, routine: Routine, part: Stage) -> Success | Failure:
@@ -312,7 +315,8 @@ class Attempt:
         started_at = self.record.started_at
         if self.options.timeout is None or started_at is None:
             return None
-        return started_at + self.options.timeout
+        spare = timedelta(seconds=self.preparing.seconds)
+        return started_at + self.options.timeout + spare
 
     @property
     def is_stopping(self) -> bool:

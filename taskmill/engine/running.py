@@ -193,8 +193,12 @@ class Running:
             self._handlers.start_soon(_raise, failure)
 
     async def _time_out(self, attempt: Attempt, timeout: timedelta) -> None:
-        with anyio.move_on_after(timeout.total_seconds()):
-            await attempt.ended()
+        since, left = self._clock.monotonic(), timeout.total_seconds()
+        while left > 0 and not attempt.has_ended:
+            with anyio.move_on_after(max(left, _MOMENT)):
+                await attempt.ended()
+            spent = self._clock.monotonic() - since
+            left = timeout.total_seconds() + attempt.preparing.seconds - spent
         if not attempt.has_ended:
             self._stop(attempt, StopCause.TIMEOUT)
 
@@ -314,5 +318,7 @@ async def _raise(failure: BaseException) -> None:
     raise failure
 
 
+_MOMENT = 0.05
+"""How often, in seconds, it is asked at the least whether what runs a handler is ready."""
 _SECOND = timedelta(seconds=1)
 _UNSTORABLE = "result could not be stored"

@@ -36,6 +36,9 @@ class Work:
     """
     hold: Callable[[], AbstractContextManager[object]]
     """To be entered while the work is outside the event loop, where time is virtual."""
+    preparing: Callable[[], AbstractContextManager[object]]
+    """To be entered while what is to run it is made ready: that, for up to a minute, does not count
+    towards its timeout."""
 
     @property
     def record(self) -> TaskRecord:

@@ -645,6 +645,15 @@ def fork_and_stick(task: Do, ctx: Context[Plant]) -> str:
 
 
 @act
+def wait_for_a_program(task: Do, ctx: Context[Plant]) -> str:
+    with subprocess.Popen(["/bin/sleep", "600"]) as sleeping:
+        ctx.progress(0.5, f"{sleeping.pid}")
+        if task.text == "die":
+            os._exit(3)
+        return str(sleeping.wait())
+
+
+@act
 def start_a_program(task: Do, ctx: Context[Plant]) -> str:
     """Which signals a program that a handler starts has blocked or ignores; and what is open."""
     script = "grep -E 'Sig(Blk|Ign)' /proc/self/status; ls -l /proc/self/fd | grep -c socket"

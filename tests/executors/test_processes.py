@@ -600,7 +600,25 @@ async def test_a_program_that_a_handler_starts_has_its_signals_and_not_our_socke
     assert sockets == "0"
 
 
+@LINUX
+@pytest.mark.parametrize("how", ["stop", "die"])
+async def test_a_program_that_a_handler_waits_for_does_not_outlive_its_worker(how: str) -> None:
+    async with open_app() as app, hearing(app) as events:
+        submitted = await app.plant.submit(Do(what="wait_for_a_program", text=how))
+        [pid] = await said(events, submitted.id)
+        if how == "stop":
+            await app.plant.cancel(submitted.id)
+        await until_gone(int(pid))
+
+
 # --- how it is stopped ---------------------------------------------------------------------------
+
+
+async def test_the_start_of_a_worker_does_not_count_towards_the_timeout_of_its_task() -> None:
+    async with open_app() as app:
+        submitted = await app.plant.submit(Do(what="echo"), timeout=SOON)
+        record = await app.plant.wait(submitted.id)
+        assert record.status is TaskStatus.COMPLETED, record.reason
 
 
 async def test_a_cancelled_handler_stops_or_is_killed() -> None:
@@ -991,6 +1009,7 @@ def parent_of(pid: int) -> int:
 
 
 MAIN = """
+import multiprocessing
 import anyio
 from datetime import timedelta
 from taskmill import *
@@ -1020,6 +1039,7 @@ async def main():
         record = await scheduler.wait(submitted.id)
         print(record.reason)
         print(record.last_error.type, record.last_error.traceback)
+    print("start method:", multiprocessing.get_start_method(allow_none=True))
 
 print("imported", flush=True)
 """
@@ -1032,7 +1052,10 @@ print("imported", flush=True)
             ":memory:",
             'if __name__ == "__main__": anyio.run(main)',
             2,
-            ["failed 2 times; last: Mine: of the main module\n__main__.Mine Traceback"],
+            [
+                "failed 2 times; last: Mine: of the main module\n__main__.Mine Traceback",
+                "start method: None",
+            ],
         ),
         (
             ":memory:",

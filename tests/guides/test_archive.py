@@ -37,6 +37,7 @@ from taskmill import (
     TaskCancelled,
     TaskFailed,
     TaskStatus,
+    ThreadExecutor,
 )
 from tests.guides.cores import Backtrack, Cores, Meet, Whereabouts, cores_domain
 
@@ -61,7 +62,9 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    *, workers: int, kill_after: timedelta = timedelta(milliseconds=50)
+    *,
+    workers: int,
+    kill_after: timedelta = timedelta(milliseconds=50),
 ) -> AsyncGenerator[App]:
     processes = ProcessExecutor(workers, kill_after=kill_after)
     async with Scheduler(
@@ -125,12 +128,12 @@ async def test_a_file_is_squeezed_in_a_worker_which_says_how_far_it_is(tmp_path:
 
 
 async def test_a_file_that_is_not_there_is_not_tried_again(tmp_path: Path) -> None:
-    async with open_app(workers=1) as app:
-        submitted = await app.archive.submit(squeeze_of(tmp_path / "no.py", tmp_path))
-        with pytest.raises(TaskFailed, match=r"there is no file .*no\.py"):
-            await app.archive.result(submitted)
-        record = await app.archive.get(submitted.id)
+    executors = {"process": ThreadExecutor()}
+    async with Scheduler(":memory:", domains=[archive_domain()], executors=executors) as scheduler:
+        submitted = await scheduler.submit(squeeze_of(tmp_path / "no.py", tmp_path))
+        record = await scheduler.wait(submitted.id)
     assert (record.status, record.run) == (TaskStatus.FAILED, 1)
+    assert record.reason == f"there is no file {tmp_path / 'no.py'}"
     assert names_in(tmp_path) == []
 
 
@@ -231,29 +234,24 @@ async def test_a_worker_that_is_frozen_is_killed_and_what_it_left_is_cleaned_up(
     assert names_in(task.target.parent) == []
 
 
-async def test_a_handler_stuck_in_c_is_ended_by_its_timeout_and_the_next_task_runs() -> None:
+async def test_a_handler_stuck_in_c_is_ended_and_the_next_task_has_a_fresh_worker() -> None:
     async with open_app(workers=1) as app, app.scheduler.events() as events:
-        worker = await app.cores.result(await app.cores.submit(Whereabouts()))
+        first = await app.cores.result(await app.cores.submit(Whereabouts()))
         half = timedelta(milliseconds=500)
-        stuck = await app.cores.submit(Backtrack(), timeout=half, max_retries=0)
-        await until(events, Progress, stuck)
+        late = await app.cores.submit(Backtrack(), timeout=half, max_retries=0)
+        await until(events, Progress, late)
         waiting = await app.cores.submit(Whereabouts())
         with pytest.raises(TaskFailed, match=f"TimeoutError: ran for longer .* {half}"):
-            await app.cores.result(stuck)
-        assert (await app.cores.get(stuck.id)).interruptions == 0
-        fresh = await app.cores.result(waiting)
-        assert worker != fresh
-        assert app.processes.pids() == [fresh]
+            await app.cores.result(late)
+        assert (await app.cores.get(late.id)).interruptions == 0
+        second = await app.cores.result(waiting)
+        assert app.processes.pids() == [second]
 
-
-async def test_a_handler_stuck_in_c_is_ended_when_it_is_cancelled() -> None:
-    async with open_app(workers=1) as app, app.scheduler.events() as events:
-        stuck = await app.cores.submit(Backtrack())
-        await until(events, Progress, stuck)
-        workers = app.processes.pids()
-        await app.cores.cancel(stuck.id)
+        unwanted = await app.cores.submit(Backtrack())
+        await until(events, Progress, unwanted)
+        await app.cores.cancel(unwanted.id)
         with pytest.raises(TaskCancelled):
-            await app.cores.result(stuck)
-        fresh = await app.cores.result(await app.cores.submit(Whereabouts()))
-        assert [fresh] != workers
-        assert app.processes.pids() == [fresh]
+            await app.cores.result(unwanted)
+        third = await app.cores.result(await app.cores.submit(Whereabouts()))
+        assert app.processes.pids() == [third]
+    assert len({first, second, third}) == 3

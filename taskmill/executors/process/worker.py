@@ -14,15 +14,14 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from multiprocessing import spawn
 from pathlib import Path
 
 import anyio
 
 from taskmill.define.context import Workplace
 from taskmill.executors.base import Failure, Lost, Outcome, Success, Work
-from taskmill.executors.process.guard import IGNORED
 from taskmill.executors.process.references import Parts, caught, dumps, thrown
+from taskmill.executors.process.spawning import preparation, spawned
 from taskmill.executors.process.wire import (
     LENGTH,
     Asked,
@@ -39,14 +38,6 @@ from taskmill.executors.process.wire import (
     unpacked,
 )
 from taskmill.model.errors import InvalidState
-
-_BOOT = (
-    "import pickle, socket, sys; s = socket.socket(fileno={}); "
-    "n = int.from_bytes(s.recv(4, socket.MSG_WAITALL), 'big'); "
-    "sys.path[:] = pickle.loads(s.recv(n, socket.MSG_WAITALL)); "
-    "from taskmill.executors.process.child import main; main(s)"
-)
-"""What the interpreter of a worker runs: it finds modules where this process does."""
 
 _LEAVE = 5
 """Seconds that a worker has to end by itself when nothing runs in it any more."""
@@ -104,26 +95,17 @@ class Worker:
     # --- its life ---
 
     def _keep(self, theirs: socket.socket) -> None:
-        """Start the process and wait for its end.
-
-        In a thread that lasts as long: Linux takes the end of the thread that made a process for
-        the end of its parent.
-        """
-        signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # here, and so in the process
-        code = _BOOT.format(theirs.fileno())
+        """Start the process and wait for its end, in a thread that lasts as long."""
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, on our own code
-                [sys.executable, *_interpreter_flags(), "-c", code],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+            self._process = spawned(theirs)
         except Exception as error:  # noqa: BLE001 - also where threads, or this interpreter, end
             self.refusal = error
         theirs.close()
         if self._process is not None:
             if self._is_killed:
-                self._process.kill()
-            self._process.wait()
+                self._kill_all()
+            if self._process.wait() != 0:
+                self._kill_all()  # what a handler has started would run beside its next run
         with contextlib.suppress(RuntimeError):  # a closed loop: nobody waits any more
             self._loop.call_soon_threadsafe(self._has_ended)
 
@@ -138,8 +120,13 @@ class Worker:
     def kill(self) -> None:
         """End it, whatever it does."""
         self._is_killed = True
+        self._kill_all()
+
+    def _kill_all(self) -> None:
+        """Kill the process and the programs that its handler has started, which are one group."""
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def retire(self) -> None:
         """Have it end by itself, as nothing runs in it any more; kill it where it does not."""
@@ -170,7 +157,8 @@ class Worker:
     async def _run(self, work: Work, parts: Parts) -> Outcome:
         place = work.workplace
         if self._reader is None:
-            broken = await self._set_up()
+            with work.preparing():
+                broken = await self._set_up()
             if broken is not None:
                 return broken
         order = Order(
@@ -207,7 +195,7 @@ class Worker:
         self._send(
             Setup(
                 parent=os.getpid(),
-                preparation=_preparation(),
+                preparation=preparation(),
                 lock=None if self._lock is None else str(self._lock),
                 log_levels=log_levels(),
                 state=self._state,
@@ -365,15 +353,3 @@ def log_levels() -> dict[str, int]:
     return {
         each.name: each.level for each in loggers if isinstance(each, logging.Logger) and each.level
     }
-
-
-def _interpreter_flags() -> list[str]:
-    """The options of this interpreter, such as -O or -X dev, for one more of its kind."""
-    [_, *options, _, _, _] = spawn.get_command_line()
-    return options
-
-
-def _preparation() -> dict[str, object]:
-    """How a worker imports the main module; its key for multiprocessing stays here."""
-    prepared = spawn.get_preparation_data("taskmill-worker")
-    return {name: value for name, value in prepared.items() if name != "authkey"}
