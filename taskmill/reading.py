@@ -7,12 +7,14 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar, Unpack
 
-from taskmill.define.task import DomainKey, Task
+from taskmill.define.task import DomainKey, Task, checked_task_type
 from taskmill.engine.queries import Queries
+from taskmill.model.errors import ConfigurationError
 from taskmill.model.explanation import Explanation
 from taskmill.model.options import TaskFilter
 from taskmill.model.page import Page
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.stats import TypeStats
 from taskmill.model.status import TaskStatus
 
 D = TypeVar("D", bound=DomainKey)
@@ -39,6 +41,18 @@ class TaskReader(Generic[D]):
     async def explain(self, task: TaskId, /) -> Explanation:
         """Why a task is not running now, or what happened to it; ``str()`` tells it all."""
         return await self._queries().explain(task, domain=self._scope)
+
+    async def stats(self, task: type[Task[D, Any]], /) -> TypeStats:
+        """How the tasks of a type have ended, how long they took and what they moved.
+
+        Of what is kept (`Retention`). Reads all of that, beside the scheduler's own work.
+        """
+        kind = checked_task_type(task, "stats()")
+        if self._scope not in (None, kind.task_domain.domain_name):
+            raise ConfigurationError(
+                f"{kind.task_type!r} is no task type of domain {self._scope!r}"
+            )
+        return await self._queries().stats(kind.task_type)
 
     async def find(self, *, key: str) -> TaskRecord | None:
         """The active task with this key; None where there is none.

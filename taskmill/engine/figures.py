@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 
 import attrs
 
 from taskmill.model.snapshot import ExecutorSnapshot
 from taskmill.rules.limits import Limits
+from taskmill.rules.quantiles import mean, quantile
 
 RECENT = 1000
 """Of how many runs the durations and waits are kept."""
@@ -55,19 +56,8 @@ class Figures:
             running=slots.held,
             ended=used.ended,
             busy=timedelta(seconds=used.busy),
-            waited=_mean(used.waits),
-            duration=_mean(durations),
-            duration_p95=_quantile(durations, 0.95),
+            waited=mean(used.waits),
+            duration=mean(durations),
+            duration_p95=quantile(durations, 0.95),
             down=None if outage is None else outage.reason,
         )
-
-
-def _mean(seconds: Sequence[float]) -> timedelta | None:
-    return timedelta(seconds=sum(seconds) / len(seconds)) if seconds else None
-
-
-def _quantile(ordered: Sequence[float], part: float) -> timedelta | None:
-    """The value that so many do not exceed."""
-    if not ordered:
-        return None
-    return timedelta(seconds=ordered[min(int(part * len(ordered)), len(ordered) - 1)])

@@ -21,10 +21,12 @@ from taskmill.model.limits import check_id, check_tag_key, check_tag_prefix, che
 from taskmill.model.options import TaskFilter
 from taskmill.model.page import MAX_PAGE, Cursor, Page
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.stats import RECENT, TypeStats
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
 from taskmill.rules.hindrance import LISTED
 from taskmill.rules.limits import Limits
+from taskmill.rules.quantiles import mean, quantile
 from taskmill.store.base import Store
 
 _BREATH = 500
@@ -87,6 +89,23 @@ class Queries:
             return None
         best = max(found, key=lambda record: (record.status is not TaskStatus.BLOCKED, record.id))
         return self._reported(best)
+
+    async def stats(self, task_type: str) -> TypeStats:
+        """How the tasks of a type have ended, and how long they took."""
+        with self._clock.hold():
+            ends = await self._store.ends(task_type, recent=RECENT)
+        failed = ends.counts.get(TaskStatus.FAILED, 0) + ends.counts.get(TaskStatus.DEAD, 0)
+        judged = failed + ends.counts.get(TaskStatus.COMPLETED, 0)
+        seconds = sorted(duration / 1000 for duration in ends.durations_ms)
+        return TypeStats(
+            type=task_type,
+            counts=ends.counts,
+            failure_rate=failed / judged if judged else None,
+            duration_mean=mean(seconds),
+            duration_p50=quantile(seconds, 0.5),
+            duration_p95=quantile(seconds, 0.95),
+            io=ends.io,
+        )
 
     # --- many tasks ---
 

@@ -15,6 +15,7 @@ from taskmill.model.changes import NewTask, Ready, Timetable
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.resources import IoTotals
 from taskmill.model.status import TaskStatus
 
 
@@ -167,6 +168,17 @@ class LevelCount:
     priority: int
     count: int
     stage: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Ends:
+    """What a store has of the tasks of one type that have ended."""
+
+    counts: Mapping[TaskStatus, int]
+    durations_ms: tuple[int, ...]
+    """Of those that completed last, the last one first."""
+    io: IoTotals
+    """What those have moved."""
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from taskmill.model.changes import Change, NewTask, Timetable
-from taskmill.model.effects import Backlog, Effect, Opening, Placed, Refused
+from taskmill.model.effects import Backlog, Effect, Ends, Opening, Placed, Refused
 from taskmill.model.errors import StoreError
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
@@ -64,6 +64,10 @@ class Store(Protocol):
 
     async def backlog(self) -> list[Backlog]:
         """How many active tasks wait for a time, for another task, or for their children."""
+        ...
+
+    async def ends(self, task_type: str, *, recent: int) -> Ends:
+        """How the tasks of a type have ended that are kept; durations of ``recent`` completed."""
         ...
 
     async def children(self, task: TaskId) -> list[TaskRecord]:

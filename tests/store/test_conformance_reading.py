@@ -9,11 +9,13 @@ import attrs
 import pytest
 
 from taskmill.model.changes import Claim, Promote, Ready, Refill, Submit
-from taskmill.model.effects import Promoted, Refilled
+from taskmill.model.effects import Ends, Promoted, Refilled
 from taskmill.model.record import TaskId
+from taskmill.model.resources import IoTotals
 from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 from taskmill.model.times import from_ms
+from taskmill.rules.settle import Returned, settle
 from taskmill.store.base import Store
 
 from .conformance import (
@@ -246,3 +248,35 @@ async def test_a_count_sees_what_was_applied_before_it(store: Store) -> None:
     for n in range(1, 4):
         await submit(store, new_task(f"{n}"))
         assert await store.count(pending) == n
+
+
+# --- how they ended ------------------------------------------------------------------------------
+
+
+async def test_the_ends_of_a_type_are_counted_and_the_last_completed_ones_measured(
+    store: Store,
+) -> None:
+    for number, took in enumerate((5, 7, 9)):
+        task = await submit_one(store, new_task(f"done {number}"))
+        running = await claim(store, task, now_ms=T0 + number * 100)
+        moved = settle(
+            running,
+            Returned("1"),
+            now_ms=T0 + number * 100 + took,
+            io=IoTotals(read=number, sent=1) if number else None,
+        )
+        await apply_one(store, moved)
+    failing = await submit_one(store, new_task("failing"))
+    await end(store, await claim(store, failing), raised(1, delay_ms=None))
+    await submit_one(store, new_task("waiting"))
+    other = await submit_one(store, new_task("other", kind="work::other"))
+    await complete(store, await claim(store, other))
+    ends = await store.ends("work::job", recent=2)
+    assert ends == Ends(
+        counts={TaskStatus.COMPLETED: 3, TaskStatus.FAILED: 1},
+        durations_ms=(9, 7),
+        io=IoTotals(read=3, sent=2),
+    )
+    assert await store.ends("work::none", recent=2) == Ends(
+        counts={}, durations_ms=(), io=IoTotals()
+    )

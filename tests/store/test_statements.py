@@ -206,6 +206,12 @@ PLANS: dict[str, set[str]] = {
     "find_standing": {
         "SEARCH taskmill_tasks USING INDEX taskmill_standing (identity=?)",
     },
+    "ends_of_type": {
+        "SCAN taskmill_tasks USING INDEX taskmill_finished",
+    },
+    "last_of_type": {
+        "SEARCH taskmill_tasks USING INDEX taskmill_finished (status=? AND finished_at_ms>?)",
+    },
     "follow_ups": {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
         "SEARCH stood USING INTEGER PRIMARY KEY (rowid=?)",

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 import attrs
 
+from taskmill.model.effects import Ends
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.resources import IoTotals
 from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 from taskmill.store.sqlite import selection as clauses
@@ -74,6 +76,18 @@ def ids(db: sqlite3.Connection, selection: Selection) -> list[TaskId]:
         return []
     source, values = _best(db, of)
     return [TaskId(task) for (task,) in db.execute(clauses.all_ids(of, source), values)]
+
+
+def ends(db: sqlite3.Connection, task_type: str, recent: int) -> Ends:
+    """How the tasks of a type have ended."""
+    counts = db.execute(SQL["ends_of_type"], {"type": task_type}).fetchall()
+    last = db.execute(SQL["last_of_type"], {"type": task_type, "limit": recent}).fetchall()
+    moved = (IoTotals(**json.loads(io)) for _, io in last if io is not None)
+    return Ends(
+        counts={TaskStatus(status): number for status, number in counts},
+        durations_ms=tuple(duration for duration, _ in last),
+        io=sum(moved, start=IoTotals()),
+    )
 
 
 def count(db: sqlite3.Connection, selection: Selection) -> int:

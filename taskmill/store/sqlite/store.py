@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 import anyio
 
 from taskmill.model.changes import Change, NewTask, Timetable
-from taskmill.model.effects import Backlog, Effect, Opening, Placed, Refused
+from taskmill.model.effects import Backlog, Effect, Ends, Opening, Placed, Refused
 from taskmill.model.errors import ConfigurationError, InvalidState, StoreError, StoreInUse
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
@@ -155,6 +155,10 @@ class SqliteStore:
     async def ids(self, selection: Selection) -> list[TaskId]:
         """The ids of all tasks that ``selection`` names, in order."""
         return await self._read(lambda db: reading.ids(db, selection))
+
+    async def ends(self, task_type: str, *, recent: int) -> Ends:
+        """How the tasks of a type have ended that are kept."""
+        return await self._read(partial(reading.ends, task_type=task_type, recent=recent))
 
     async def backlog(self) -> list[Backlog]:
         """How many active tasks wait for a time, for another task, or for their children."""
