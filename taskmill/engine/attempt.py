@@ -87,7 +87,7 @@ class Attempt:
         self.progress_made: float | None = None
         self.bytes_done: tuple[int, int | None] | None = None
         """How many bytes are done, of how many, as its handler says."""
-        self.io = IoTotals()
+        self.io = _NOTHING
         """What this run moved, as far as its handler said so."""
         self._ended: anyio.Event | None = None
         self._scope = anyio.CancelScope()
@@ -97,17 +97,17 @@ class Attempt:
 
     async def run(self, executor: Executor, jitter: Callable[[], float]) -> Result:
         """Run the handler to its end; every way it can end is a value."""
-        judge = self._judge(jitter)
+        judge = partial(self._judge, jitter)
         if self._unfit is not None:
-            return judge.for_good(Failure(self._unfit))
+            return judge().for_good(Failure(self._unfit))
         if self.record.stage.part is Stage.UNDO:
-            return await self._undo(executor, judge, Halted(StopCause.CANCELLED))
+            return await self._undo(executor, judge(), Halted(StopCause.CANCELLED))
         result = await self._until_stopped(executor, judge)
         if isinstance(result, Halted) and result.cause in _ENDINGS:
-            return await self._undo(executor, judge, result)
+            return await self._undo(executor, judge(), result)
         return result
 
-    async def _until_stopped(self, executor: Executor, judge: Judge) -> Result:
+    async def _until_stopped(self, executor: Executor, judge: Callable[[], Judge]) -> Result:
         """Run the handler, or its finalize, to its end."""
         failure: BaseException | None = None
         try:
@@ -122,18 +122,18 @@ class Attempt:
                         if self.cause is not StopCause.TIMEOUT:
                             return Returned(result, finalizes=self._finalizes)
                     case Failure() if self.cause is not None:
-                        return self._halted(outcome.error, judge)
+                        return self._halted(outcome.error, judge())
                     case Failure() | Lost() if self.cause is None:
-                        return judge.of(outcome)
+                        return judge().of(outcome)
                     case _:
                         pass  # it was to stop, and its worker is gone
         except BaseException as error:  # noqa: BLE001 - around the user's handler
             if self.cause is not None:
-                return self._halted(error, judge)
-            return judge.raised(Failure(own_doing(error, failure)))
+                return self._halted(error, judge())
+            return judge().raised(Failure(own_doing(error, failure)))
         finally:
             del failure  # it holds this frame, and this frame it
-        return self._halted(None, judge)
+        return self._halted(None, judge())
 
     async def _undo(self, executor: Executor, judge: Judge, halted: Halted) -> Halted:
         """Run what is to run when a task is cancelled; an error in it is kept with the task."""

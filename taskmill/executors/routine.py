@@ -30,8 +30,9 @@ class Routine:
     def function(self, part: Stage) -> Callable[..., Any]:
         """What is called for this part of a task's life."""
         handler = self.handler
-        found = {Stage.FINALIZE: handler.finalize, Stage.UNDO: handler.on_cancel}
-        function = found.get(part, handler.execute)
+        if part is Stage.EXECUTE:
+            return handler.execute
+        function = handler.finalize if part is Stage.FINALIZE else handler.on_cancel
         if function is None:
             raise Permanent(
                 f"the handler of {handler.task.task_type!r} has no {_NAMES[part]} any more"

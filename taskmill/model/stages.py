@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+_ALONE = 4
+
 
 class Stage(enum.IntFlag):
     """The part of a task's life that its next run carries out.
@@ -16,14 +18,14 @@ class Stage(enum.IntFlag):
     """The handler has returned and its children have ended."""
     UNDO = 2
     """The task is to end; its ``on_cancel`` has yet to run."""
-    ALONE = 4
+    ALONE = _ALONE
     ARRIVING = 8
     """It was submitted by somebody else's transaction, which the dispatcher has yet to notice."""
 
     @property
     def part(self) -> Stage:
         """The stage without ALONE."""
-        return self & ~Stage.ALONE
+        return self if self < _ALONE else self & ~Stage.ALONE
 
     @property
     def is_alone(self) -> bool:
