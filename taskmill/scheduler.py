@@ -35,6 +35,7 @@ from taskmill.engine.parts import (
     rates_of,
     routing_of,
     sources_of,
+    store_of,
 )
 from taskmill.engine.placing import Placing, TypeRoute
 from taskmill.engine.pressure import Gauges
@@ -56,8 +57,7 @@ from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Thro
 from taskmill.model.snapshot import SchedulerSnapshot
 from taskmill.rules.limits import Limits
 from taskmill.rules.routing import Routing
-from taskmill.store.base import VERBS, Store
-from taskmill.store.sqlite import SqliteStore
+from taskmill.store.base import Store
 from taskmill.store.sqlite.store import Durability
 
 log = logging.getLogger("taskmill")
@@ -115,21 +115,9 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         clock: Clock | None = None,
         rng: Random | None = None,
     ) -> None:
-        if (path is None) == (store is None):
-            raise ConfigurationError(
-                "give Scheduler a path, such as 'app.db' or ':memory:', or store=..., and not both"
-            )
-        check_part(store, "store", VERBS)
+        self._store = store_of(path, store, durability)
         check_part(clock, "clock", ("now", "monotonic", "hold"))
         check_part(rng, "rng", ("random",))
-        if store is not None and durability is not None:
-            raise ConfigurationError(
-                "durability is the store's own: give it to the store, as in "
-                f"store=SqliteStore(..., durability={durability!r})"
-            )
-        self._store: Store = (
-            SqliteStore(path or "", durability=durability or "power") if store is None else store
-        )
         defaults: TaskOptions = {}
         if retry is not None:
             defaults["retry"] = retry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TypeVar, cast
@@ -18,6 +19,9 @@ from taskmill.model.policies import Drain, Shutdown, Stop
 from taskmill.model.resources import PressureSource
 from taskmill.model.sharing import GroupPolicy, RateLimit
 from taskmill.rules.routing import Routing
+from taskmill.store.base import VERBS, Store
+from taskmill.store.sqlite import SqliteStore
+from taskmill.store.sqlite.store import Durability
 
 T = TypeVar("T")
 
@@ -78,6 +82,25 @@ def groups_of(groups: object) -> dict[str, GroupPolicy]:
     for name in given:
         check_text(name, "a group's name")
     return {name: checked_policy(policy, f"groups[{name!r}]") for name, policy in given.items()}
+
+
+def store_of(
+    path: str | os.PathLike[str] | None, store: Store | None, durability: Durability | None
+) -> Store:
+    """The store that was given, or one in the file that was named."""
+    if (path is None) == (store is None):
+        raise ConfigurationError(
+            "give Scheduler a path, such as 'app.db' or ':memory:', or store=..., and not both"
+        )
+    if store is None:
+        return SqliteStore(path or "", durability=durability or "power")
+    check_part(store, "store", VERBS)
+    if durability is not None:
+        raise ConfigurationError(
+            "durability is the store's own: give it to the store, as in "
+            f"store=SqliteStore(..., durability={durability!r})"
+        )
+    return store
 
 
 def executors_of(executors: object) -> dict[str, Executor]:

@@ -8,6 +8,7 @@ from taskmill.engine.lanes import START, WINDOW, LaneQueue, Level, Position
 from taskmill.engine.pools import Pool
 from taskmill.engine.startable import Startable
 from taskmill.engine.timers import Timers
+from taskmill.engine.woken import Woken
 from taskmill.model.changes import Ready, Refill
 from taskmill.model.effects import LevelCount
 from taskmill.model.record import TaskId
@@ -37,7 +38,7 @@ class ReadyQueue:
         self._ages: Timers[LaneQueue] = Timers()
         self._tokens: Timers[Bucket] = Timers()
         self._urgent: dict[LaneQueue, None] = {}
-        self._woken: dict[Share, dict[LaneQueue, None]] = {}
+        self._woken = Woken(self._shares)
         self._pools: dict[Share, dict[Pool, None]] = {}
         self._stalled: dict[Gate, dict[Gate, None]] = {}
         self._chosen: LaneQueue | None = None
@@ -124,7 +125,7 @@ class ReadyQueue:
         for share in self._shares.running():
             if has_fallen:
                 self._account_changed(share)
-            for queue in list(self._woken.get(share, ())):
+            for queue in self._woken.of(share):
                 self._pass_on(queue)
 
     def best(self) -> Lane | None:
@@ -177,7 +178,7 @@ class ReadyQueue:
         if queue is not None:
             if pool is not None:
                 pool.has_woken(queue.share)
-            self._is_woken_by(queue, gate)
+            self._woken.note(queue, gate)
             self._move(queue, self._open)
         elif pool is not None:
             del self._parked[gate]
@@ -205,7 +206,7 @@ class ReadyQueue:
         """A task takes a slot at the expense of its group."""
         start.share = share
         self._shares.start(share, start.lane.kind.type, start.at_ns)
-        for queue in list(self._woken.get(share, ())):
+        for queue in self._woken.of(share):
             self._pass_on(queue)
 
     def release(self, start: Start, now_ns: int, *, is_whole: bool) -> None:
@@ -304,20 +305,8 @@ class ReadyQueue:
         queue, self._chosen = self._chosen, None
         if queue is None:
             raise LookupError("no lane was chosen; ask best() first")
-        self._is_woken_by(queue, None)
+        self._woken.note(queue, None)
         return queue
-
-    def _is_woken_by(self, queue: LaneQueue, gate: Gate | None) -> None:
-        queue.woken_by = gate
-        if not self._shares.is_fair:
-            return
-        if gate is not None:
-            self._woken.setdefault(queue.share, {})[queue] = None
-        elif queue.share in self._woken:
-            woken = self._woken[queue.share]
-            woken.pop(queue, None)
-            if not woken:
-                del self._woken[queue.share]
 
     def _move(self, queue: LaneQueue, pool: Pool | None) -> None:
         """Put a lane into a pool; none while its head is not known."""
@@ -376,7 +365,7 @@ class ReadyQueue:
         """What was woken as the best of its gate may not be it any more: wake the next one too."""
         gate = queue.woken_by
         if gate is not None:
-            self._is_woken_by(queue, None)
+            self._woken.note(queue, None)
             self.wake(gate)
 
     def _account_changed(self, share: Share) -> None:
@@ -409,7 +398,7 @@ class ReadyQueue:
     def _leave(self, queue: LaneQueue) -> None:
         """A lane gives up its place in the account of its group."""
         share = queue.share
-        self._is_woken_by(queue, None)
+        self._woken.note(queue, None)
         share.lanes -= 1
         share.competing -= queue.competes
         queue.competes = False
