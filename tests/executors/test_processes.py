@@ -1002,6 +1002,8 @@ async def test_an_opening_waits_for_workers_that_outlive_their_service(
             with anyio.fail_after(LONG.total_seconds()):
                 await opened.wait()
         assert Path(f"/proc/{child}").exists()  # it is no worker: nobody waits for it
+        os.kill(child, signal.SIGKILL)
+        await until_gone(child)
 
 
 def parent_of(pid: int) -> int:
