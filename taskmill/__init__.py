@@ -2,6 +2,7 @@
 
 from taskmill.define.blocking import Blocking as Blocking
 from taskmill.define.context import Context as Context
+from taskmill.define.context import Workplace as Workplace
 from taskmill.define.domain import Domain as Domain
 from taskmill.define.schedule import Schedule as Schedule
 from taskmill.define.task import DomainKey as DomainKey

@@ -17,7 +17,7 @@ from taskmill.define.task import (
     checked_key,
     checked_task_type,
 )
-from taskmill.model.errors import ConfigurationError
+from taskmill.model.errors import ConfigurationError, MissingStateError
 from taskmill.model.limits import check_cap, checked_items
 from taskmill.model.options import TaskOptions, check_options
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from taskmill.handle import DomainHandle
 
 D = TypeVar("D", bound=DomainKey)
+S = TypeVar("S")
 
 
 @final
@@ -149,6 +150,24 @@ def by_type(state: Iterable[object], owner: str) -> dict[type, object]:
             )
         found[type(item)] = item
     return found
+
+
+def one_state(states: Iterable[object], of: type[S]) -> S | None:
+    """The one of exactly this type, else the one that is an instance of it; None where none is.
+
+    MissingStateError for two instances of it.
+    """
+    fitting = [item for item in states if isinstance(item, of)]
+    for item in fitting:
+        if type(item) is of:
+            return item
+    if len(fitting) > 1:
+        names = " and ".join(type(item).__qualname__ for item in fitting)
+        raise MissingStateError(
+            f"no one state of type {of.__qualname__}: {names} are both instances of it; "
+            "ask for one of these"
+        )
+    return fitting[0] if fitting else None
 
 
 def check_state(state: object) -> None:

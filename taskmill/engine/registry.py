@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import attrs
 
 from taskmill.define.codec import Codec, MemoCodec
-from taskmill.define.domain import Domain, another_class, by_type, check_state
+from taskmill.define.domain import Domain, another_class, by_type, check_state, one_state
 from taskmill.define.task import DomainKey, Handler, Task, checked_key, checked_task_type
 from taskmill.engine.placing import Placing, TypeRoute
 from taskmill.executors.routine import Routine
@@ -171,18 +171,9 @@ class Registry:
         """
         scopes: tuple[Mapping[type, object], ...] = (self.domains[domain].state, self._state)
         for scope in scopes:
-            exact = scope.get(of)
-            if isinstance(exact, of):
-                return exact
-            fitting = [item for item in scope.values() if isinstance(item, of)]
-            if len(fitting) > 1:
-                names = " and ".join(type(item).__qualname__ for item in fitting)
-                raise MissingStateError(
-                    f"no one state of type {of.__qualname__}: {names} are both instances of it; "
-                    "ask for one of these"
-                )
-            if fitting:
-                return fitting[0]
+            found = one_state(scope.values(), of)
+            if found is not None:
+                return found
         raise MissingStateError(
             f"no state of type {of.__qualname__}: neither Domain(..., state=[...]) of {domain!r} "
             "nor Scheduler(..., state=[...]) has one"

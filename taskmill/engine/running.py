@@ -194,8 +194,8 @@ class Running:
 
     async def _time_out(self, attempt: Attempt, timeout: timedelta) -> None:
         since, left = self._clock.monotonic(), timeout.total_seconds()
-        while left > 0 and not attempt.has_ended:
-            with anyio.move_on_after(max(left, _MOMENT)):
+        while left > _OVER and not attempt.has_ended:
+            with anyio.move_on_after(left):
                 await attempt.ended()
             spent = self._clock.monotonic() - since
             left = timeout.total_seconds() + attempt.preparing.seconds - spent
@@ -318,7 +318,7 @@ async def _raise(failure: BaseException) -> None:
     raise failure
 
 
-_MOMENT = 0.05
-"""How often, in seconds, it is asked at the least whether what runs a handler is ready."""
+_OVER = 1e-6
+"""Seconds that event loops round off."""
 _SECOND = timedelta(seconds=1)
 _UNSTORABLE = "result could not be stored"

@@ -173,6 +173,14 @@ async def test_a_timeout_cancels_the_handler_and_counts_as_a_failure() -> None:
         assert app.seconds() == 5 + 1 + 5
 
 
+async def test_a_timeout_of_milliseconds_comes_when_it_says() -> None:
+    async with open_app() as app:
+        short = timedelta(milliseconds=5)
+        late = await app.work.submit(Nap(name="long", seconds=100), timeout=short, max_retries=0)
+        await app.work.wait(late.id)
+        assert app.seconds() == pytest.approx(0.005, abs=0.001)
+
+
 async def test_a_handler_that_ends_in_time_is_not_touched_by_its_timeout() -> None:
     async with open_app() as app:
         await app.work.submit(Nap(name="quick", seconds=4), timeout=5 * SECOND)

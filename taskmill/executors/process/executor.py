@@ -32,10 +32,10 @@ _RETRY = 5
 class ProcessExecutor:
     """Calls plain functions in worker processes, ``workers`` at most; by default one for each core.
 
-    Workers are started when they are needed, by a fresh interpreter that imports the main module
-    and the modules of the handlers: both are to be at the top level of a module, and what starts
-    the application under ``if __name__ == "__main__":``. A stopped handler sees it in
-    `Context.cancelled`; ``kill_after`` that, its worker is killed, whatever it does. A worker that
+    A worker is started when it is needed: a fresh interpreter that imports the main module and the
+    modules of the handlers. So task classes and handlers are at the top level of a module, and what
+    starts the application is under ``if __name__ == "__main__":``. A stopped handler sees it in
+    `Context.cancelled`; ``kill_after`` later its worker is killed, whatever it does. A worker that
     dies interrupts its own task alone, and all die with the scheduler's process.
 
     ``state`` is called once in each worker; what it returns, a list of objects, is found by

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 import attrs
 from typing_extensions import TypeVarTuple
 
+from taskmill.define.domain import one_state
 from taskmill.define.task import DomainKey, Task
 from taskmill.executors.process.wire import Order
 from taskmill.executors.tasklog import task_log
-from taskmill.model.errors import InvalidState, MissingStateError, Stopped
+from taskmill.model.errors import InvalidState, Stopped
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskRecord
@@ -70,18 +71,9 @@ class ProcessWorkplace:
 
     def state(self, of: type[S]) -> S:
         """The worker's own, else a copy of what the scheduler has, fetched once in a run."""
-        for item in (*self._own_state, *self._asked_state.values()):
-            if type(item) is of and isinstance(item, of):
-                return item
-        fitting = [item for item in self._own_state if isinstance(item, of)]
-        if len(fitting) > 1:
-            names = " and ".join(type(item).__qualname__ for item in fitting)
-            raise MissingStateError(
-                f"no one state of type {of.__qualname__} in this worker: {names} are both "
-                "instances of it; ask for one of these"
-            )
-        if fitting:
-            return fitting[0]
+        own = one_state(self._own_state, of)
+        if own is not None:
+            return own
         known = self._asked_state.get(of)
         if not isinstance(known, of):
             known = self._asked_state[of] = self._ask("state", of)
