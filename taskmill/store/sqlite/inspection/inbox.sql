@@ -1,0 +1,2 @@
+-- What other processes have asked for.
+SELECT count(*) FROM taskmill_inbox
