@@ -1,0 +1,82 @@
+"""Rows of cells as lines of text, each exactly as wide as it has room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import attrs
+from rich.cells import cell_len
+from rich.text import Text
+
+from taskmill.cli.harmless import one_line
+
+Cell: TypeAlias = str | Text
+LEAST = 6
+"""Columns that a column which gives way keeps."""
+
+
+@attrs.frozen(kw_only=True)
+class Column:
+    """One column: as wide as what is in it, and where that is too much, the last ones give way."""
+
+    name: str
+    justify: Literal["left", "right"] = "left"
+    from_width: int = 0
+    """Left out where there is less room than that."""
+    most: int = 1_000
+    gives_way: bool = False
+
+
+def grid(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> list[Text]:
+    """A line of headings and a line for each row, none wider than ``width``."""
+    kept = [place for place, column in enumerate(columns) if width >= column.from_width]
+    shown = [columns[place] for place in kept]
+    cells = [[_text(row[place]) for place in kept] for row in rows]
+    widths = _widths(shown, cells, width)
+    heads = [Text(column.name, "bold") for column in shown]
+    return [_line(shown, row, widths, width) for row in (heads, *cells)]
+
+
+def fitted(line: Text, width: int) -> Text:
+    """A line of exactly ``width`` columns: cut, or filled up."""
+    line = line.copy()
+    line.truncate(width, overflow="ellipsis")
+    line.pad_right(width - line.cell_len)
+    return line
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: int) -> list[int]:
+    widths = [
+        min(column.most, max([cell_len(column.name), *(row[place].cell_len for row in rows)]))
+        for place, column in enumerate(columns)
+    ]
+    over = sum(widths) + len(widths) - 1 - width
+    for place in reversed(range(len(columns))):
+        if over > 0 and columns[place].gives_way:
+            given = min(over, max(0, widths[place] - LEAST))
+            widths[place] -= given
+            over -= given
+    return widths
+
+
+def _line(
+    columns: Sequence[Column], cells: Sequence[Text], widths: Sequence[int], width: int
+) -> Text:
+    line = Text()
+    for column, cell, room in zip(columns, cells, widths, strict=True):
+        cell = cell.copy()
+        cell.truncate(room, overflow="ellipsis")
+        if line:
+            line.append(" ")
+        if column.justify == "right":
+            cell.pad_left(room - cell.cell_len)
+        else:
+            cell.pad_right(room - cell.cell_len)
+        line.append_text(cell)
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def _text(cell: Cell) -> Text:
+    return cell if isinstance(cell, Text) else Text(one_line(cell))
