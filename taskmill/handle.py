@@ -135,17 +135,17 @@ class DomainHandle(TaskAccess[D]):
     @property
     def max_concurrency(self) -> int | None:
         """How many tasks of the domain may run at once; None for any number."""
-        return self._opened().steering.domain_cap(self.name)
+        return self._opened().tuning.domain_cap(self.name)
 
     def set_max_concurrency(self, max_concurrency: int | None) -> None:
         """Run at most so many tasks of the domain; what runs beyond a lowered cap goes on."""
-        self._opened().steering.set_domain_cap(self.name, max_concurrency)
+        self._opened().tuning.set_domain_cap(self.name, max_concurrency)
 
     def set_rate(self, task: type[Task[D, Any]], limit: RateLimit | None) -> None:
         """Let tasks of a type start at another rate; None for any rate."""
         rate = checked(limit, RateLimit, "a rate", "RateLimit(100)")
         kind = checked_task_type(task, "set_rate")
-        self._opened().steering.set_rate(kind.task_type, rate)
+        self._opened().tuning.set_rate(kind.task_type, rate)
 
     @overload
     def events(self, /) -> EventStream[Event]: ...

@@ -27,6 +27,7 @@ from taskmill.engine.parts import (
     check_part,
     check_slots,
     checked,
+    checked_interval,
     checked_loop_limit,
     checked_mode,
     checked_policy,
@@ -110,6 +111,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         executors: Mapping[str, Executor] | None = None,
         routing: Routing | None = None,
         loop_limit: timedelta | None = timedelta(seconds=0.5),
+        poll_interval: timedelta = timedelta(seconds=0.5),
         durability: Durability | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
@@ -162,6 +164,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         )
         self._shutdown = checked_mode(Drain() if shutdown is None else shutdown, "shutdown")
         self._loop_limit = checked_loop_limit(loop_limit)
+        self._poll_interval = checked_interval(poll_interval)
         self._clock: Clock = clock or SystemClock()
         self._rng = rng or Random()  # noqa: S311 - spreads retries; nothing secret
         self._hub = Hub()
@@ -256,6 +259,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
             executors=self._executors,
             retention=self._retention,
             loop_limit=self._loop_limit,
+            poll_interval=self._poll_interval,
             hub=self._hub,
             clock=self._clock,
             rng=self._rng,
@@ -349,17 +353,17 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     def set_max_concurrency(self, max_concurrency: int) -> None:
         """Run at most so many tasks at once; what runs beyond a lowered cap goes on."""
         check_slots(max_concurrency)
-        self._steering().set_cap(self._limits.all, max_concurrency)
+        self._opened().tuning.set_cap(self._limits.all, max_concurrency)
 
     def set_group(self, name: str, policy: GroupPolicy) -> None:
         """Let another policy hold for a group, until this scheduler is made anew."""
         check_text(name, "a group's name")
-        self._steering().set_group(name, checked_policy(policy, "the policy of a group"))
+        self._opened().tuning.set_group(name, checked_policy(policy, "the policy of a group"))
 
     def set_rate(self, task: type[Task[Any, Any]], limit: RateLimit | None) -> None:
         """Let tasks of a type start at another rate; None for any rate."""
         rate = checked(limit, RateLimit, "a rate", "RateLimit(100)")
-        self._steering().set_rate(self._registry.type_of(task), rate)
+        self._opened().tuning.set_rate(self._registry.type_of(task), rate)
 
     # --- tasks of all domains ---
 

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from taskmill.define.task import Task
-from taskmill.engine.aftermath import Aftermath
+from taskmill.engine.applying import Applying
 from taskmill.engine.clock import Clock
 from taskmill.engine.endings import Endings
 from taskmill.engine.enlistment import Enlistment
-from taskmill.engine.hub import Hub
 from taskmill.engine.intake import Intake
 from taskmill.engine.queries import Queries, unknown_task
 from taskmill.engine.registry import Registry
-from taskmill.engine.writer import Writer
 from taskmill.model.changes import (
     CancelTask,
     CancelWhere,
-    Change,
     Delete,
     NewTask,
     Reorder,
+    Request,
     Revive,
     ReviveWhere,
     SetTags,
@@ -65,20 +62,16 @@ class Control:
         self,
         *,
         registry: Registry,
-        writer: Writer,
-        aftermath: Aftermath,
+        applying: Applying,
         enlistment: Enlistment,
-        hub: Hub,
         endings: Endings,
         clock: Clock,
         limits: Limits,
         queries: Queries,
     ) -> None:
         self._registry = registry
-        self._writer = writer
-        self._aftermath = aftermath
+        self._applying = applying
         self._enlistment = enlistment
-        self._hub = hub
         self._endings = endings
         self._clock = clock
         self._limits = limits
@@ -109,9 +102,7 @@ class Control:
             effect: Effect = await self._enlistment.submit(connection, prepared)
         else:
             self._enlistment.check_not_inside()
-            effect = await self._writer.apply(
-                Submit(prepared), partial(self._submitted, tasks, prepared)
-            )
+            effect = await self._applying.apply(Submit(prepared), tasks)
         if isinstance(effect, Refused):
             raise refusal(effect)
         if not isinstance(effect, tuple):
@@ -147,14 +138,6 @@ class Control:
         """Submit children of a running task; where tasks age, as urgent as it had become."""
         at_least = parent.effective_priority if self._limits.aging.is_on else None
         return await self.submit(tasks, {"parent": parent.id, **call}, at_least=at_least)
-
-    def _submitted(
-        self, tasks: Sequence[Task[Any, Any]], prepared: Sequence[NewTask], effect: Effect
-    ) -> None:
-        if not isinstance(effect, tuple):
-            return
-        for task, new, placed in zip(tasks, prepared, effect, strict=True):
-            self._aftermath.arrived(new, placed, partial(_same, task))
 
     # --- change ---
 
@@ -200,22 +183,18 @@ class Control:
     async def delete(self, selection: Selection) -> int:
         """Delete ended tasks that are meant and that nothing needs; return how many."""
         change = Delete(selection=selection, keep=self._endings.awaited(), now_ms=self._now_ms())
-        effect = await self._writer.apply(change, _nothing)
+        effect = await self._applying.apply(change)
         return effect.count if isinstance(effect, Deleted) else 0
 
     async def _change(
-        self, change: Change, task: TaskId | None = None, domain: str | None = None
+        self, change: Request, task: TaskId | None = None, domain: str | None = None
     ) -> Changed:
-        effect = await self._writer.apply(change, self._changed)
+        effect = await self._applying.apply(change)
         if isinstance(effect, Refused):
             raise refusal(effect)
         if isinstance(effect, Changed):
             return effect
         raise unknown_task(task or TaskId(0), domain)
-
-    def _changed(self, effect: Effect) -> None:
-        if isinstance(effect, Changed):
-            self._aftermath.follow(effect.moves)
 
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())
@@ -277,11 +256,3 @@ _FAULTS = {
 def refusal(refused: Refused) -> TaskmillError:
     """What is raised for a change that a rule refused."""
     return _FAULTS[refused.fault](refused.reason)
-
-
-def _nothing(_: Effect) -> None:
-    """Nothing in memory follows from it."""
-
-
-def _same(task: Task[Any, Any]) -> Task[Any, Any]:
-    return task

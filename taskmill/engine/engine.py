@@ -21,18 +21,24 @@ from taskmill.engine.endings import Endings
 from taskmill.engine.enlistment import Enlistment
 from taskmill.engine.explainer import Explainer
 from taskmill.engine.figures import Figures
+from taskmill.engine.firing import Firing
 from taskmill.engine.hooks import Hooks
 from taskmill.engine.hosting import Hosting
 from taskmill.engine.housekeeping import Housekeeping
 from taskmill.engine.hub import Hub
+from taskmill.engine.inbox import Inbox
+from taskmill.engine.local import Local
+from taskmill.engine.pausing import Pausing
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.queries import Queries
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
+from taskmill.engine.showing import Live
 from taskmill.engine.snapshots import Snapshots
 from taskmill.engine.steering import Steering
 from taskmill.engine.surroundings import Surroundings
+from taskmill.engine.tuning import Tuning
 from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
@@ -61,6 +67,7 @@ class Engine:
         executors: Mapping[str, Executor],
         retention: Retention,
         loop_limit: timedelta | None,
+        poll_interval: timedelta,
         hub: Hub,
         clock: Clock,
         rng: Random,
@@ -108,49 +115,58 @@ class Engine:
         self._writer = Writer(
             store=store, clock=clock, source=self.dispatcher, on_idle=self._is_quiet
         )
-        self._enlistment = Enlistment(
+        self._pausing = Pausing(
+            limits=limits,
+            writer=self._writer,
+            dispatcher=self.dispatcher,
+            running=self._running,
+            hub=hub,
+            clock=clock,
+        )
+        self._firing = Firing(
             store=store,
             registry=registry,
+            writer=self._writer,
             dispatcher=self.dispatcher,
             aftermath=self._aftermath,
+            hub=hub,
             clock=clock,
         )
-        self.queries = Queries(
-            store=store,
-            clock=clock,
-            limits=limits,
-            explainer=Explainer(limits=limits, dispatcher=self.dispatcher, clock=clock),
-            running=self._running,
-        )
-        self.control = Control(
+        self._aftermath.on_occurrence_ended = self._firing.occurrence_ended
+        local = Local(
             registry=registry,
             writer=self._writer,
             aftermath=self._aftermath,
+            pausing=self._pausing,
+            firing=self._firing,
+        )
+        self._inbox = Inbox(
+            store=store,
+            dispatcher=self.dispatcher,
+            endings=self._endings,
+            local=local,
+            clock=clock,
+            poll_interval=poll_interval,
+        )
+        self._enlistment = Enlistment(store=store, clock=clock, notice=self._inbox.look)
+        explainer = Explainer(limits=limits, dispatcher=self.dispatcher, clock=clock)
+        self.queries = Queries(
+            store=store,
+            clock=clock,
+            showing=Live(limits=limits, explainer=explainer, running=self._running, clock=clock),
+        )
+        self.control = Control(
+            registry=registry,
+            applying=local,
             enlistment=self._enlistment,
-            hub=hub,
             endings=self._endings,
             clock=clock,
             limits=limits,
             queries=self.queries,
         )
-        self.steering = Steering(
-            limits=limits,
-            writer=self._writer,
-            dispatcher=self.dispatcher,
-            running=self._running,
-            hub=hub,
-            clock=clock,
-        )
-        self.schedules = Schedules(
-            store=store,
-            registry=registry,
-            writer=self._writer,
-            dispatcher=self.dispatcher,
-            aftermath=self._aftermath,
-            hub=hub,
-            clock=clock,
-        )
-        self._aftermath.on_occurrence_ended = self.schedules.occurrence_ended
+        self.steering = Steering(limits=limits, applying=local, clock=clock)
+        self.tuning = Tuning(limits=limits, dispatcher=self.dispatcher, hub=hub)
+        self.schedules = Schedules(store=store, registry=registry, applying=local, clock=clock)
         self.snapshots = Snapshots(
             store=store,
             limits=limits,
@@ -204,14 +220,16 @@ class Engine:
                     async with anyio.create_task_group() as handlers:
                         self._connect(handlers)
                         self.dispatcher.load(opening)
-                        self.steering.load()
+                        self._pausing.load()
                         handlers.start_soon(self.dispatcher.alarm.run)
                         handlers.start_soon(self.dispatcher.timer.run)
-                        handlers.start_soon(self.steering.alarm.run)
+                        handlers.start_soon(self._pausing.alarm.run)
                         self._housekeeping.load()
                         self._enlistment.load(handlers)
+                        self._inbox.load()
+                        handlers.start_soon(self._inbox.run)
                         self._wake()
-                        await self.schedules.load(
+                        await self._firing.load(
                             opening.next_fire_ms, self._registry.domains.values()
                         )
                         try:

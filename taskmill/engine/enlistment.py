@@ -3,54 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
 
-from taskmill.engine.aftermath import Aftermath
-from taskmill.engine.announce import load_of
 from taskmill.engine.clock import Clock
-from taskmill.engine.dispatcher import Dispatcher
-from taskmill.engine.registry import Registry
-from taskmill.engine.timed import Timed
-from taskmill.model.changes import Change, Collect, NewTask
-from taskmill.model.effects import Collected, Effect, Placed, Refused
+from taskmill.model.changes import NewTask
+from taskmill.model.effects import Placed, Refused
 from taskmill.model.errors import InvalidState
-from taskmill.model.times import to_ms
 from taskmill.store.base import Store
 
 STEP = 0.005
 """How often, in seconds, a transaction that was submitted in is looked at until it has ended."""
 
-LIMIT = 1000
-"""How many submits are settled in one batch."""
-
 
 class Enlistment:
-    """Knows which transactions of others hold submits."""
+    """Knows which transactions of others hold submits; ``notice`` is called when one commits."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        registry: Registry,
-        dispatcher: Dispatcher,
-        aftermath: Aftermath,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, *, store: Store, clock: Clock, notice: Callable[[], None]) -> None:
         self._store = store
-        self._registry = registry
-        self._dispatcher = dispatcher
-        self._aftermath = aftermath
         self._clock = clock
-        self._timed = Timed(self._collect, self._collected)
+        self._notice = notice
         self._open: dict[int, tuple[object, asyncio.Task[object] | None]] = {}
 
     def load(self, background: TaskGroup) -> None:
         """The scheduler was opened."""
         self._background = background
-        self._dispatcher.watch(self._timed)
 
     async def submit(
         self, connection: object, tasks: Sequence[NewTask]
@@ -87,19 +66,3 @@ class Enlistment:
         finally:
             del self._open[id(connection)]
         self._notice()
-
-    def _notice(self) -> None:
-        self._timed.by(to_ms(self._clock.now()))
-        self._dispatcher.rearm()
-
-    def _collect(self, now_ms: int) -> Change:
-        return Collect(now_ms=now_ms, limit=LIMIT)
-
-    def _collected(self, effect: Effect) -> int | None:
-        if not isinstance(effect, Collected):
-            return None
-        for new, placed in effect.placed:
-            self._aftermath.arrived(new, placed, load_of(self._registry, new))
-        if effect.has_more:
-            self._dispatcher.rearm()
-        return to_ms(self._clock.now()) if effect.has_more else None

@@ -15,6 +15,7 @@ from taskmill.model.times import to_ms
 from taskmill.model.wording import length, plural
 from taskmill.rules.explain import (
     Scene,
+    effective_priority,
     group_place,
     holds_of,
     purpose_of,
@@ -32,11 +33,6 @@ class Explainer:
         self._limits = limits
         self._dispatcher = dispatcher
         self._clock = clock
-
-    def effective_priority(self, record: TaskRecord) -> int:
-        """The priority by which a waiting task is ordered now."""
-        waited = waited_ms(record, self._limits, self._clock.now())
-        return self._limits.aging.effective(record.priority, waited)
 
     def explain(self, record: TaskRecord, others: Sequence[TaskRecord]) -> Explanation:
         """Why a task is not running now, or what happened to it.
@@ -74,7 +70,7 @@ class Explainer:
             sentence=self._sentence(record, holds, ahead, now),
             holds=holds,
             ahead=ahead,
-            effective_priority=self.effective_priority(record),
+            effective_priority=effective_priority(record, self._limits, now),
             share=self._share(lane),
         )
 

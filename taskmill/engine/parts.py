@@ -25,6 +25,8 @@ from taskmill.store.sqlite.store import Durability
 
 T = TypeVar("T")
 
+SHORTEST_POLL = timedelta(milliseconds=10)
+
 SHORTEST_LIMIT = timedelta(milliseconds=20)
 """Python itself keeps a thread waiting for 5 ms and more while others compute."""
 
@@ -55,6 +57,16 @@ def checked_loop_limit(limit: object) -> timedelta | None:
         f"loop_limit must be a timedelta of {SHORTEST_LIMIT // timedelta(milliseconds=1)} "
         "milliseconds or more, such as timedelta(seconds=0.5), or None to leave the event loop "
         f"unwatched; not {limit!r:.100}"
+    )
+
+
+def checked_interval(interval: object) -> timedelta:
+    """Return ``interval`` if the file can be looked at that often."""
+    if isinstance(interval, timedelta) and SHORTEST_POLL <= interval <= MAX_LENGTH:
+        return interval
+    raise ConfigurationError(
+        "poll_interval must be a timedelta of 10 milliseconds or more, such as "
+        f"timedelta(seconds=0.5), not {interval!r:.100}"
     )
 
 

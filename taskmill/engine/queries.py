@@ -6,26 +6,23 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import attrs
 from anyio.lowlevel import checkpoint
 
 from taskmill.define.task import Task
-from taskmill.engine.attempt import Attempt
 from taskmill.engine.clock import Clock
-from taskmill.engine.explainer import Explainer
 from taskmill.engine.filters import ended_selection, selection
-from taskmill.engine.running import Running
+from taskmill.engine.showing import Showing
 from taskmill.model.errors import ConfigurationError, UnknownTaskError
 from taskmill.model.explanation import Explanation
 from taskmill.model.limits import check_id, check_tag_key, check_tag_prefix, check_text, check_whole
 from taskmill.model.options import TaskFilter
 from taskmill.model.page import MAX_PAGE, Cursor, Page
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.selection import Selection
 from taskmill.model.stats import RECENT, TypeStats
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
 from taskmill.rules.hindrance import LISTED
-from taskmill.rules.limits import Limits
 from taskmill.rules.quantiles import mean, quantile
 from taskmill.store.base import Store
 
@@ -45,15 +42,11 @@ class Queries:
         *,
         store: Store,
         clock: Clock,
-        limits: Limits,
-        explainer: Explainer,
-        running: Running,
+        showing: Showing,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._limits = limits
-        self._explainer = explainer
-        self._running = running
+        self._showing = showing
 
     # --- one task ---
 
@@ -68,7 +61,7 @@ class Queries:
             record = await self._store.get(task)
         if record is None or domain not in (None, record.domain):
             raise unknown_task(task, domain)
-        return self._reported(record)
+        return self._showing.reported(record)
 
     async def explain(self, task: TaskId, *, domain: str | None) -> Explanation:
         """Why a task is not running now, or what happened to it."""
@@ -77,7 +70,8 @@ class Queries:
         if record.status in (TaskStatus.BLOCKED, TaskStatus.WAITING):
             with self._clock.hold():
                 others = await self._store.waits_for(task, limit=LISTED)
-        return self._explainer.explain(record, [self._reported(other) for other in others])
+        shown = [self._showing.reported(other) for other in others]
+        return await self._showing.explain(record, shown)
 
     async def find(self, key: str, *, domain: str | None) -> TaskRecord | None:
         """The active task with this key: of several the newest, and a blocked one last."""
@@ -88,7 +82,7 @@ class Queries:
         if not found:
             return None
         best = max(found, key=lambda record: (record.status is not TaskStatus.BLOCKED, record.id))
-        return self._reported(best)
+        return self._showing.reported(best)
 
     async def stats(self, task_type: str) -> TypeStats:
         """How the tasks of a type have ended, and how long they took."""
@@ -113,9 +107,14 @@ class Queries:
         self, where: TaskFilter, *, domain: str | None, limit: int, after: str | None
     ) -> Page[TaskRecord]:
         """A page of tasks, by id."""
+        return await self.page(selection(where, domain=domain), limit=limit, after=after)
+
+    async def page(
+        self, wanted: Selection, *, limit: int, after: str | None = None
+    ) -> Page[TaskRecord]:
+        """A page of the tasks that are meant, by id."""
         _check_limit(limit)
         behind = None if after is None else _place_by_id(after)
-        wanted = selection(where, domain=domain)
         with self._clock.hold():
             found = await self._store.tasks(wanted, limit=limit + 1, after=behind)
         return await self._page(found, limit, lambda last: f"t{last.id}")
@@ -124,9 +123,16 @@ class Queries:
         self, where: TaskFilter, *, domain: str | None, limit: int, after: str | None
     ) -> Page[TaskRecord]:
         """A page of tasks that have ended, the last one first."""
+        return await self.ended_page(
+            ended_selection(where, domain=domain), limit=limit, after=after
+        )
+
+    async def ended_page(
+        self, wanted: Selection, *, limit: int, after: str | None = None
+    ) -> Page[TaskRecord]:
+        """A page of the ended tasks that are meant, the last one first."""
         _check_limit(limit)
         before = None if after is None else _place_by_end(after)
-        wanted = ended_selection(where, domain=domain)
         with self._clock.hold():
             found = await self._store.ended(wanted, limit=limit + 1, after=before)
         return await self._page(found, limit, _end_cursor)
@@ -149,13 +155,19 @@ class Queries:
 
     async def ids(self, where: TaskFilter, *, domain: str | None) -> list[TaskId]:
         """The ids of all tasks that the filter chooses, in order."""
-        wanted = selection(where, domain=domain)
+        return await self.ids_of(selection(where, domain=domain))
+
+    async def ids_of(self, wanted: Selection) -> list[TaskId]:
+        """The ids of all tasks that are meant, in order."""
         with self._clock.hold():
             return await self._store.ids(wanted)
 
     async def count(self, where: TaskFilter, *, domain: str | None) -> int:
         """How many tasks the filter chooses."""
-        wanted = selection(where, domain=domain)
+        return await self.count_of(selection(where, domain=domain))
+
+    async def count_of(self, wanted: Selection) -> int:
+        """How many tasks are meant."""
         with self._clock.hold():
             return await self._store.count(wanted)
 
@@ -176,7 +188,7 @@ class Queries:
 
     def active_tasks(self, *, domain: str | None) -> list[TaskRecord]:
         """The tasks whose handlers run now, from memory."""
-        return [r for r in self._running.records() if domain in (None, r.domain)]
+        return [record for record in self._showing.active() if domain in (None, record.domain)]
 
     # --- how tasks are shown ---
 
@@ -191,43 +203,10 @@ class Queries:
     async def _all_reported(self, found: Iterable[TaskRecord]) -> tuple[TaskRecord, ...]:
         shown: list[TaskRecord] = []
         for record in found:
-            shown.append(self._reported(record))
+            shown.append(self._showing.reported(record))
             if len(shown) % _BREATH == 0:
                 await checkpoint()
         return tuple(shown)
-
-    def _reported(self, record: TaskRecord) -> TaskRecord:
-        """A record as people see it, with what is not in the store.
-
-        A pending task is paused under a pause, and as urgent as it has become; a running one is as
-        far as its handler says.
-        """
-        if record.status.is_terminal:
-            is_whole = record.status is TaskStatus.COMPLETED
-            return attrs.evolve(record, progress=1.0) if is_whole else record
-        attempt = self._running.find(record.id)
-        record = attrs.evolve(record, executor=self._executor(record, attempt))
-        if attempt is not None and attempt.record.run == record.run:
-            return attrs.evolve(
-                record,
-                effective_priority=attempt.start.effective,
-                progress=attempt.progress_made,
-                io=attempt.io_so_far or record.io,
-            )
-        if record.status is not TaskStatus.PENDING:
-            return record
-        is_paused = self._limits.pauses.holds(record.domain, record.group)
-        return attrs.evolve(
-            record,
-            status=TaskStatus.PAUSED if is_paused else record.status,
-            effective_priority=self._explainer.effective_priority(record),
-        )
-
-    def _executor(self, record: TaskRecord, attempt: Attempt | None) -> str | None:
-        """Where a task runs, or would run now."""
-        if attempt is not None:
-            return attempt.start.lane.executor
-        return self._limits.place(self._limits.kind(record.type).executor) or None
 
 
 def unknown_task(task: TaskId, domain: str | None) -> UnknownTaskError:

@@ -309,10 +309,12 @@ class Fire:
 
 @attrs.frozen(kw_only=True)
 class Collect:
-    """Settle the submits that were part of other transactions. Effect: `Collected`."""
+    """Settle what others have left in the inbox: submits and requests. Effect: `Collected`."""
 
     now_ms: int
     limit: int
+    keep: frozenset[TaskId] = frozenset()
+    """Tasks that somebody waits for: no request deletes them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -346,6 +348,8 @@ class Pause:
     name: str
     now_ms: int
     until_ms: int | None = None
+    interrupt: bool = True
+    """Whether what runs there is to stop."""
 
 
 @attrs.frozen(kw_only=True)
@@ -382,3 +386,19 @@ Change: TypeAlias = (
     | Pause
     | Resume
 )
+
+Request: TypeAlias = (
+    Submit
+    | CancelTask
+    | CancelWhere
+    | Revive
+    | ReviveWhere
+    | Reorder
+    | SetTags
+    | Delete
+    | SetSchedule
+    | SteerSchedule
+    | Pause
+    | Resume
+)
+"""What can be asked for from outside the engine, in its own process or in another one."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TypeAlias
 
 import attrs
 
-from taskmill.model.changes import NewTask, Ready, Timetable
+from taskmill.model.changes import NewTask, Ready, Request, Timetable
+from taskmill.model.errors import StoreError
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
@@ -110,10 +112,25 @@ class Fired:
 
 @attrs.frozen(kw_only=True)
 class Collected:
-    """What came of submits that were part of other transactions."""
+    """What came of what others had left in the inbox."""
 
-    placed: tuple[tuple[NewTask, Placed], ...]
+    done: tuple[tuple[Request, Effect], ...]
+    """In the order in which it was asked for; a submit in another transaction is one as well."""
     has_more: bool
+
+
+@attrs.frozen
+class Requested:
+    """A change was left in the inbox; its answer comes under this number."""
+
+    id: int
+
+
+@attrs.frozen
+class Answer:
+    """What came of a request; moves are left out, for nothing in this process follows them."""
+
+    effect: Effect | StoreError
 
 
 @attrs.frozen
@@ -150,6 +167,7 @@ Effect: TypeAlias = (
     | Swept
     | Fired
     | Collected
+    | Requested
     | Timetable
     | Deleted
     | Promoted
@@ -157,6 +175,16 @@ Effect: TypeAlias = (
     | PauseRecord
     | None
 )
+
+
+@attrs.frozen(kw_only=True)
+class Holder:
+    """The process that dispatches from a store."""
+
+    pid: int
+    host: str
+    since: datetime
+    epoch: int
 
 
 @attrs.frozen

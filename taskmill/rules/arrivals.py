@@ -1,12 +1,12 @@
-"""Submits that are part of somebody else's transaction, and what the dispatcher makes of them."""
+"""Submits in transactions that are not the dispatcher's, and what it makes of them afterwards."""
 
 from __future__ import annotations
 
 import attrs
 
-from taskmill.model.changes import Collect, NewTask
+from taskmill.model.changes import NewTask
 from taskmill.model.choices import OnDuplicate
-from taskmill.model.effects import Collected, Move, Placed, Refused
+from taskmill.model.effects import Move, Placed, Refused
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.stages import Stage
@@ -24,7 +24,6 @@ from taskmill.rules.steps import (
     Insert,
     Mark,
     Rule,
-    TakeAnnounced,
     ask,
 )
 
@@ -64,23 +63,17 @@ def enlist(new: NewTask) -> Rule[Placed | Refused]:
     return Placed(id=standing.id, outcome=SubmitOutcome.DUPLICATE)
 
 
-def collect(change: Collect) -> Rule[Collected]:
-    """Settle what was announced: each task takes its place, each left submit is made."""
-    announced = yield from ask(TakeAnnounced(change.limit))
-    placed: list[tuple[NewTask, Placed]] = []
-    for each in announced:
-        effect: Placed | Refused | None
-        if each.id is None:
-            effect = yield from place(each.task)
-        else:
-            effect = yield from _settle_in(each.task, each.id, change.now_ms)
-        if isinstance(effect, Placed):
-            placed.append((each.task, effect))
-    return Collected(placed=tuple(placed), has_more=len(announced) == change.limit)
+def arrive(new: NewTask, task: TaskId | None, now_ms: int) -> Rule[Placed | Refused | None]:
+    """What was announced: a task that is there takes its place, a submit that was left is made.
+
+    None for a task that is gone.
+    """
+    if task is None:
+        return (yield from place(new))
+    return (yield from _settle_in(new, task, now_ms))
 
 
 def _settle_in(new: NewTask, task: TaskId, now_ms: int) -> Rule[Placed | None]:
-    """An inserted task takes its place, as a submit of now would; None if it is gone."""
     record = yield from ask(FindTask(task))
     if record is None or record.stage is not Stage.ARRIVING or record.status.is_terminal:
         return None

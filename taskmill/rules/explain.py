@@ -266,6 +266,11 @@ def purpose_of(record: TaskRecord) -> str:
             return ""
 
 
+def effective_priority(record: TaskRecord, limits: Limits, now: datetime) -> int:
+    """The priority by which a waiting task is ordered now."""
+    return limits.aging.effective(record.priority, waited_ms(record, limits, now))
+
+
 def waited_ms(record: TaskRecord, limits: Limits, now: datetime) -> int:
     """For how long a pending task has waited, as aging counts it."""
     clock = limits.pauses.age_clock(record.domain, record.group)

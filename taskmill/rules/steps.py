@@ -297,13 +297,6 @@ class Announce(Step):
 
 
 @attrs.frozen
-class TakeAnnounced(Step[tuple[Announce, ...]]):
-    """What was announced, the oldest first, and is now forgotten."""
-
-    limit: int
-
-
-@attrs.frozen
 class EndWindow(Step):
     """No completed task stands for this identity any longer."""
 
@@ -356,7 +349,6 @@ Reading: TypeAlias = (
     | FindDueTimetables
     | FindDeclared
     | FindNextFire
-    | TakeAnnounced
 )
 """Steps that answer with what is in the store."""
 

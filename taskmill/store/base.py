@@ -7,9 +7,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from taskmill.model.changes import Change, NewTask, Timetable
-from taskmill.model.effects import Backlog, Effect, Ends, Opening, Placed, Refused
+from taskmill.model.changes import Change, NewTask, Request, Timetable
+from taskmill.model.effects import (
+    Answer,
+    Backlog,
+    Effect,
+    Ends,
+    Holder,
+    LevelCount,
+    Opening,
+    Placed,
+    Refused,
+)
 from taskmill.model.errors import StoreError
+from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 
@@ -22,6 +33,42 @@ class Store(Protocol):
 
         StoreInUse, naming the process, where another is.
         """
+        ...
+
+    async def visit(self) -> None:
+        """Open without becoming the dispatcher: for `request`, and for what reads.
+
+        ConfigurationError where no other process can be the dispatcher.
+        """
+        ...
+
+    async def request(
+        self, changes: Sequence[Request], *, now: datetime
+    ) -> list[Effect | StoreError]:
+        """Make the submits whose work nobody does yet, and ask for the rest, in one transaction.
+
+        Durable on return. The effect of what is asked for is `Requested`.
+        """
+        ...
+
+    async def answer(self, request: int) -> Answer | None:
+        """What came of a request, once; None while nothing has."""
+        ...
+
+    async def stand_in(self, *, now: datetime) -> bool:
+        """Answer what was asked for where nobody dispatches; False where somebody does."""
+        ...
+
+    async def holder(self) -> Holder | None:
+        """Who dispatches now; None where nobody does."""
+        ...
+
+    async def pauses(self) -> tuple[PauseRecord, ...]:
+        """What is paused, and the closed pauses that tasks have waited through."""
+        ...
+
+    async def levels(self) -> tuple[LevelCount, ...]:
+        """How many ready tasks each level of each lane holds."""
         ...
 
     async def close(self) -> None:

@@ -116,9 +116,10 @@ PLANS: dict[str, set[str]] = {
         ),
     },
     "announce": set(),
-    "announced": {
-        "SCAN taskmill_inbox",
+    "answer": {
+        "SEARCH taskmill_inbox USING INTEGER PRIMARY KEY (rowid=?)",
     },
+    "ask": set(),
     "backlog": {
         "SCAN taskmill_tasks USING INDEX taskmill_blocked",
         "SCAN taskmill_tasks USING INDEX taskmill_with_children",
@@ -218,7 +219,10 @@ PLANS: dict[str, set[str]] = {
         "SEARCH taskmill_tasks USING INDEX taskmill_follow_up (identity=?)",
     },
     "forget_announced": {
-        "SEARCH taskmill_inbox USING INTEGER PRIMARY KEY (rowid<?)",
+        "SEARCH taskmill_inbox USING INDEX taskmill_unanswered (id<?)",
+    },
+    "forget_answered": {
+        "SEARCH taskmill_inbox USING INDEX taskmill_answered (asked_ms<?)",
     },
     "forget_edges": {
         "SEARCH taskmill_edges USING INDEX taskmill_waiters (waits_for=? AND is_met=?)",
@@ -439,6 +443,12 @@ PLANS: dict[str, set[str]] = {
         "SEARCH child USING INDEX taskmill_children (parent=? AND finished_at_ms=?)",
         "SEARCH taskmill_edges USING INDEX taskmill_unmet (task=?)",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
+    },
+    "take_answer": {
+        "SEARCH taskmill_inbox USING INTEGER PRIMARY KEY (rowid=?)",
+    },
+    "unanswered": {
+        "SCAN taskmill_inbox USING INDEX taskmill_unanswered",
     },
     "window": {
         ("SEARCH taskmill_tasks USING INDEX taskmill_windows (identity=? AND unique_until_ms>?)"),

@@ -6,9 +6,9 @@ import json
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from typing import assert_never
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeVar, assert_never
 
 import attrs
 
@@ -38,23 +38,25 @@ from taskmill.model.changes import (
     SteerSchedule,
     Submit,
 )
-from taskmill.model.effects import Effect, Placed, Promoted, Refilled, Refused, Settled
+from taskmill.model.effects import Collected, Effect, Placed, Promoted, Refilled, Refused, Settled
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TERMINAL
-from taskmill.rules.arrivals import collect
 from taskmill.rules.dedup import inserted, place
 from taskmill.rules.ending import cancel, cancel_where, end_run, expire
 from taskmill.rules.reviving import reorder, revive, revive_where, set_tags
 from taskmill.rules.schedules import fire, pause_undeclared, set_schedule, steer_schedule
-from taskmill.store.sqlite import tags
+from taskmill.store.sqlite import inbox, tags
 from taskmill.store.sqlite.carrying import full_record, run_rule
 from taskmill.store.sqlite.deleting import delete
 from taskmill.store.sqlite.rows import insert_values, pause_of
 from taskmill.store.sqlite.statements import SQL
 
 log = logging.getLogger("taskmill.store")
+
+C = TypeVar("C")
+E = TypeVar("E")
 
 REFUSALS = (sqlite3.Error, OverflowError, UnicodeError)
 """What the driver raises for a statement: a number or a text may be none that SQLite can hold."""
@@ -66,8 +68,7 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | St
     Whatever a change raises is its own: the others are not lost for it. Raises sqlite3.Error
     where the transaction itself cannot begin or commit.
     """
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(db):
         try:
             effects: list[Effect | StoreError] = [*_apply_all(db, changes)]
         except Exception as error:
@@ -77,13 +78,41 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | St
             db.execute("BEGIN IMMEDIATE")
             effects = [_apply_alone(db, change) for change in changes]
         tags.finished(db, [*_ended_alone(changes, effects)])
+    return effects
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Generator[None]:
+    """A transaction that writes: it commits at the end of the block, or leaves nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
             if db.in_transaction:
                 db.execute("ROLLBACK")
         raise
-    return effects
+
+
+def alone(
+    db: sqlite3.Connection, work: Callable[[sqlite3.Connection, C], E], change: C
+) -> E | StoreError:
+    """Do the work of one change, or none of it and say why; what hits all of them is raised."""
+    db.execute("SAVEPOINT one")
+    try:
+        effect = work(db, change)
+    except Exception as error:
+        if not db.in_transaction or _is_of_the_disk(error):
+            raise
+        db.execute("ROLLBACK TO one")
+        db.execute("RELEASE one")
+        if not isinstance(error, REFUSALS):
+            log.exception("%s failed, which is a bug", type(change).__name__)
+            return StoreError(f"{type(change).__name__} failed: {error!r}")
+        return StoreError(f"the database refused {type(change).__name__}: {error}")
+    db.execute("RELEASE one")
+    return effect
 
 
 def _ended_alone(
@@ -104,23 +133,23 @@ def _is_of_the_disk(error: Exception) -> bool:
 
 
 def _apply_alone(db: sqlite3.Connection, change: Change) -> Effect | StoreError:
-    db.execute("SAVEPOINT one")
+    if isinstance(change, Claim):
+        return alone(db, _claim_alone, change)
+    return alone(db, _apply_one, change)
+
+
+def _claim_alone(db: sqlite3.Connection, claim: Claim) -> TaskRecord | None:
+    db.execute("SAVEPOINT claim")
     try:
-        effect = _apply_one(db, change)
-    except Exception as error:
-        if not db.in_transaction or _is_of_the_disk(error):
-            raise
-        db.execute("ROLLBACK TO one")
-        db.execute("RELEASE one")
-        if isinstance(change, Claim) and not isinstance(error, sqlite3.Error):
-            _end_unreadable(db, change, error)
-            return None
-        if not isinstance(error, REFUSALS):
-            log.exception("%s failed, which is a bug", type(change).__name__)
-            return StoreError(f"{type(change).__name__} failed: {error!r}")
-        return StoreError(f"the database refused {type(change).__name__}: {error}")
-    db.execute("RELEASE one")
-    return effect
+        [record] = _claim(db, [claim])
+    except sqlite3.Error:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a row that is no task makes of itself
+        db.execute("ROLLBACK TO claim")
+        _end_unreadable(db, claim, error)
+        record = None
+    db.execute("RELEASE claim")
+    return record
 
 
 def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> None:
@@ -177,7 +206,7 @@ def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:  # noqa: C901 
         case SetTags():
             return run_rule(db, set_tags(change))
         case Collect():
-            return run_rule(db, collect(change))
+            return collect(db, change)
         case Fire():
             return run_rule(db, fire(change))
         case SetSchedule():
@@ -192,6 +221,11 @@ def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:  # noqa: C901 
             return _hold(db, change)
         case _:
             assert_never(change)
+
+
+def collect(db: sqlite3.Connection, change: Collect) -> Collected:
+    """Settle what is in the inbox, inside a transaction; a request fails alone."""
+    return inbox.collect(db, change, _apply_alone)
 
 
 def _submit(db: sqlite3.Connection, change: Submit) -> tuple[Placed, ...] | Refused:

@@ -49,13 +49,11 @@ from taskmill.rules.steps import (
     Rule,
     Select,
     Settle,
-    TakeAnnounced,
     Tie,
     Untie,
     Waiter,
 )
 from taskmill.store.sqlite import tags, timetables
-from taskmill.store.sqlite.newtasks import task_json, task_of
 from taskmill.store.sqlite.reading import ids as select_ids
 from taskmill.store.sqlite.rows import (
     error_values,
@@ -66,6 +64,7 @@ from taskmill.store.sqlite.rows import (
     settle_values,
 )
 from taskmill.store.sqlite.statements import SQL
+from taskmill.store.sqlite.texts import task_json
 
 E = TypeVar("E")
 
@@ -176,11 +175,6 @@ def _find(db: sqlite3.Connection, step: Reading) -> Any:  # noqa: C901 - a case 
             return tuple(select_ids(db, selection))
         case FindExpired(now_ms=now_ms, limit=limit):
             return _records(db, "expired", (now_ms, limit))
-        case TakeAnnounced(limit=limit):
-            rows = db.execute(SQL["announced"], (limit,)).fetchall()
-            if rows:
-                db.execute(SQL["forget_announced"], (rows[-1][0],))
-            return tuple(Announce(task_of(body), task) for _, task, body in rows)
         case FindNextExpiry():
             return db.execute(SQL["next_expiry"]).fetchone()[0]
         case FindTimetable(domain=domain, name=name):

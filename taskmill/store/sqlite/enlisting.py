@@ -64,27 +64,30 @@ def _submit(
     db.execute("PRAGMA wal_autocheckpoint = 0")
     factory: Any = db.row_factory
     db.row_factory = None
+    try:
+        return enlist_all(db, tasks)
+    finally:
+        db.row_factory = factory
+
+
+def enlist_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Placed, ...] | Refused:
+    """Submit in the open transaction of ``db``; all or none, and the rest of it stays."""
     db.execute("SAVEPOINT taskmill_submit")
     try:
-        return _enlist_all(db, tasks)
+        placed: list[Placed] = []
+        for index, task in enumerate(tasks):
+            effect = run_rule(db, enlist(task))
+            if isinstance(effect, Refused):
+                db.execute("ROLLBACK TO taskmill_submit")
+                where = f"task {index} of {len(tasks)}: " if len(tasks) > 1 else ""
+                return Refused(f"{where}{effect.reason}", effect.fault)
+            placed.append(effect)
+        return tuple(placed)
     except BaseException:
         db.execute("ROLLBACK TO taskmill_submit")
         raise
     finally:
         db.execute("RELEASE taskmill_submit")
-        db.row_factory = factory
-
-
-def _enlist_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Placed, ...] | Refused:
-    placed: list[Placed] = []
-    for index, task in enumerate(tasks):
-        effect = run_rule(db, enlist(task))
-        if isinstance(effect, Refused):
-            db.execute("ROLLBACK TO taskmill_submit")
-            where = f"task {index} of {len(tasks)}: " if len(tasks) > 1 else ""
-            return Refused(f"{where}{effect.reason}", effect.fault)
-        placed.append(effect)
-    return tuple(placed)
 
 
 def _check_file(db: sqlite3.Connection, path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import weakref
 from pathlib import Path
+from time import sleep
 
 from taskmill.model.errors import StoreError
 
@@ -25,6 +26,11 @@ NETWORK_FILESYSTEMS = frozenset(
         "ncpfs",
     }
 )
+
+
+def lock_of(path: Path) -> FileLock:
+    """The lock that says who dispatches from a database, not taken yet."""
+    return FileLock(path.with_name(f"{path.name}.lock"))
 
 
 MAGIC = b"SQLite format 3\0"
@@ -72,6 +78,14 @@ def filesystem_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> 
     return kind
 
 
+_PAUSE = 0.01
+_TRIES = 500
+_STRANGE = 2
+
+_BORROWED = b"borrowed"
+"""What the lock's file says while the lock is held for a moment only."""
+
+
 class FileLock:
     """An exclusive lock on a file of its own, held until released or until the process ends.
 
@@ -83,7 +97,45 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False if another holds it."""
+        """Take the lock; False if another holds it. A borrowed one is waited for, up to 5 s."""
+        strange = 0  # a borrower may have the lock and not have noted it yet
+        for _ in range(_TRIES):
+            if self._take():
+                self._note(b"")
+                return True
+            strange = 0 if self.is_borrowed() else strange + 1
+            if strange > _STRANGE:
+                return False
+            sleep(_PAUSE)
+        return False
+
+    def borrow(self) -> bool:
+        """Take the lock for a moment: whoever wants to keep it waits for that."""
+        if not self._take():
+            return False
+        self._note(_BORROWED)
+        return True
+
+    def is_free(self) -> bool:
+        """Whether nobody has taken the lock to keep it."""
+        if self.borrow():
+            self.release()
+            return True
+        return self.is_borrowed()
+
+    def is_borrowed(self) -> bool:
+        """Whether whoever holds the lock will have let go of it in a moment."""
+        try:
+            return self.path.read_bytes() == _BORROWED
+        except OSError:
+            return False
+
+    def _note(self, note: bytes) -> None:
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, note, 0)
+
+    def _take(self) -> bool:
         _held.add(self)
         try:
             self._descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
@@ -99,6 +151,7 @@ class FileLock:
     def release(self) -> None:
         """Let go; the file stays, as removing it would let two processes lock two files."""
         if self._descriptor is not None:
+            self._note(b"")
             _unlock(self._descriptor)
             self.forget()
 

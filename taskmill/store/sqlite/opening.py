@@ -6,13 +6,14 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 
 from taskmill.model.changes import Collect
-from taskmill.model.effects import LevelCount, Opening
+from taskmill.model.effects import Holder, LevelCount, Opening
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
-from taskmill.rules.arrivals import collect
 from taskmill.rules.ending import recover
+from taskmill.store.sqlite import batch
 from taskmill.store.sqlite.carrying import run_rule
 from taskmill.store.sqlite.rows import pause_of, record_of
 from taskmill.store.sqlite.statements import MIGRATIONS, SQL
@@ -37,17 +38,11 @@ def migrate(db: sqlite3.Connection) -> None:
     """Bring the file to this version, in one transaction; refuse one from a newer version."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        version = int(read_meta(db, "version") or 0)
-        if version > len(MIGRATIONS):
-            name = db.execute("PRAGMA database_list").fetchone()[2]
-            raise StoreError(
-                f"{name} has schema version {version} and this taskmill knows {len(MIGRATIONS)}: "
-                "it was written by a newer taskmill; upgrade this one"
-            )
-        for script in MIGRATIONS[version:]:
-            for statement in statements(script):
-                db.execute(statement)
-        write_meta(db, "version", str(len(MIGRATIONS)))
+        if not is_up_to_date(db):
+            for script in MIGRATIONS[int(read_meta(db, "version") or 0) :]:
+                for statement in statements(script):
+                    db.execute(statement)
+            write_meta(db, "version", str(len(MIGRATIONS)))
         db.execute("COMMIT")
     finally:
         if db.in_transaction:
@@ -77,12 +72,11 @@ def take_over(db: sqlite3.Connection, *, now_ms: int, holder: dict[str, object])
         stopping = [record_of(row) for row in db.execute(SQL["stopping"])]
         recovered = len(suspects) + db.execute(SQL["recover_running"]).rowcount
         run_rule(db, recover(stopping, suspects, now_ms=now_ms))
-        while run_rule(db, collect(Collect(now_ms=now_ms, limit=1000))).has_more:
+        while batch.collect(db, Collect(now_ms=now_ms, limit=1000)).has_more:
             pass
-        levels = tuple(LevelCount(*row) for row in db.execute(SQL["levels"]))
         opening = Opening(
             epoch=epoch,
-            levels=levels,
+            levels=levels(db),
             next_due_ms=db.execute(SQL["next_due"]).fetchone()[0],
             next_fire_ms=db.execute(SQL["next_fire"]).fetchone()[0],
             next_expiry_ms=db.execute(SQL["next_expiry"]).fetchone()[0],
@@ -101,14 +95,38 @@ def _pauses(db: sqlite3.Connection, now_ms: int) -> tuple[PauseRecord, ...]:
     db.execute(SQL["end_due_pauses"], {"now_ms": now_ms})
     if db.execute(SQL["has_old_pauses"]).fetchone() is not None:
         db.execute(SQL["forget_pauses"])
+    return pauses(db)
+
+
+def pauses(db: sqlite3.Connection) -> tuple[PauseRecord, ...]:
+    """What is paused, and the closed pauses that are remembered."""
     return tuple(pause_of(row) for row in db.execute(SQL["pauses"]))
 
 
-def holder_of(db: sqlite3.Connection) -> dict[str, object]:
-    """Who opened the file last, as it wrote down; empty where nobody did."""
+def is_up_to_date(db: sqlite3.Connection) -> bool:
+    """Whether the file has this version's schema; StoreError for one from a newer version."""
+    version = int(read_meta(db, "version") or 0)
+    if version > len(MIGRATIONS):
+        name = db.execute("PRAGMA database_list").fetchone()[2]
+        raise StoreError(
+            f"{name} has schema version {version} and this taskmill knows {len(MIGRATIONS)}: "
+            "it was written by a newer taskmill; upgrade this one"
+        )
+    return version == len(MIGRATIONS)
+
+
+def levels(db: sqlite3.Connection) -> tuple[LevelCount, ...]:
+    """How many ready tasks each level of each lane holds."""
+    return tuple(LevelCount(*row) for row in db.execute(SQL["levels"]))
+
+
+def holder_of(db: sqlite3.Connection) -> Holder | None:
+    """Who opened the file last for dispatching, as it wrote down; None where nobody did."""
     stored = read_meta(db, "dispatcher")
-    holder: dict[str, object] = json.loads(stored) if stored else {}
-    return holder
+    if stored is None:
+        return None
+    fields = json.loads(stored)
+    return Holder(**{**fields, "since": datetime.fromisoformat(fields["since"])})
 
 
 def read_meta(db: sqlite3.Connection, name: str) -> str | None:

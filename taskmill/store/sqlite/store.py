@@ -10,21 +10,33 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Literal, TypeVar
 
 import anyio
 
-from taskmill.model.changes import Change, NewTask, Timetable
-from taskmill.model.effects import Backlog, Effect, Ends, Opening, Placed, Refused
+from taskmill.model.changes import Change, NewTask, Request, Timetable
+from taskmill.model.effects import (
+    Answer,
+    Backlog,
+    Effect,
+    Ends,
+    Holder,
+    LevelCount,
+    Opening,
+    Placed,
+    Refused,
+)
 from taskmill.model.errors import ConfigurationError, InvalidState, StoreError, StoreInUse
+from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
-from taskmill.store.sqlite import batch, enlisting, opening, reading, timetables
+from taskmill.store.sqlite import batch, enlisting, inbox, opening, reading, timetables, visiting
 from taskmill.store.sqlite.carrying import find
 from taskmill.store.sqlite.connection import BUSY_SECONDS, Port
-from taskmill.store.sqlite.files import FileLock, prepare
+from taskmill.store.sqlite.files import FileLock, lock_of, prepare
 from taskmill.store.sqlite.rows import record_of
 from taskmill.store.sqlite.statements import SQL
 
@@ -32,6 +44,10 @@ T = TypeVar("T")
 
 Durability = Literal["power", "process"]
 _SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
+
+_TRIES = 100
+_PAUSE = 0.05
+"""How often, and in which steps of seconds, a file is looked at that is being migrated."""
 
 WAL_LIMIT = 8 * 1024 * 1024
 """The size in bytes at which the write-ahead log is first brought into the database."""
@@ -86,6 +102,65 @@ class SqliteStore:
             raise
         return found
 
+    async def visit(self) -> None:
+        """Open without becoming the dispatcher: for `request`, and for what reads."""
+        if self._writer is not None:
+            raise InvalidState(f"{self!r} is open already")
+        if self._path is None:
+            raise ConfigurationError(
+                "a database in memory is its own process's alone; without dispatching, open the "
+                "file that another process dispatches from"
+            )
+        try:
+            prepare(self._path)
+            self._writer = await Port.open(self._name, self._name)
+            await self._writer.run(partial(opening.configure, durability=self._synchronous))
+            await self._bring_up_to_date(self._path, self._writer)
+            self._reader = await Port.open(self._name, self._name)
+            await self._reader.run(opening.configure_reader)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def request(
+        self, changes: Sequence[Request], *, now: datetime
+    ) -> list[Effect | StoreError]:
+        """Make the submits whose work nobody does yet, and ask for the rest."""
+        return await _open(self._writer).run(
+            partial(visiting.request, changes=changes, now_ms=to_ms(now))
+        )
+
+    async def answer(self, request: int) -> Answer | None:
+        """What came of a request, once; None while nothing has."""
+        return await _open(self._writer).run(partial(inbox.take_answer, number=request))
+
+    async def stand_in(self, *, now: datetime) -> bool:
+        """Answer what was asked for where nobody dispatches; False where somebody does."""
+        writer = _open(self._writer)
+        lock = None if self._path is None else lock_of(self._path)
+        if lock is None or not lock.borrow():
+            return False
+        try:
+            with anyio.CancelScope(shield=True):
+                await writer.run(partial(visiting.settle, now_ms=to_ms(now)))
+        finally:
+            lock.release()
+        return True
+
+    async def holder(self) -> Holder | None:
+        """Who dispatches now; None where nobody does."""
+        if self._path is None or lock_of(self._path).is_free():
+            return None
+        return await _open(self._reader).run(opening.holder_of)
+
+    async def pauses(self) -> tuple[PauseRecord, ...]:
+        """What is paused, and the closed pauses that tasks have waited through."""
+        return await _open(self._reader).run(opening.pauses)
+
+    async def levels(self) -> tuple[LevelCount, ...]:
+        """How many ready tasks each level of each lane holds."""
+        return await _open(self._reader).run(opening.levels)
+
     async def close(self) -> None:
         """Bring the log into the file, close the connections and let go of the lock."""
         with anyio.CancelScope(shield=True):
@@ -98,7 +173,8 @@ class SqliteStore:
             await reader.close()
         if writer is not None:
             try:
-                await writer.run(_checkpoint)
+                if self._lock is not None:
+                    await writer.run(_checkpoint)
             except StoreError:
                 pass  # a log that cannot be brought in now is read at the next opening
             finally:
@@ -221,10 +297,28 @@ class SqliteStore:
             self._wal_limit = _bring_in(db, size)
 
     async def _take_lock(self, path: Path) -> None:
-        lock = FileLock(path.with_name(f"{path.name}.lock"))
-        if not lock.acquire():
+        lock = lock_of(path)
+        if not await anyio.to_thread.run_sync(lock.acquire):
             raise StoreInUse(await _describe_holder(path))
         self._lock = lock
+
+    async def _bring_up_to_date(self, path: Path, writer: Port) -> None:
+        """Migrate where nobody dispatches, or wait for the dispatcher that does it just now."""
+        for _ in range(_TRIES):
+            if await writer.run(opening.is_up_to_date):
+                return
+            lock = lock_of(path)
+            if lock.borrow():
+                try:
+                    await writer.run(opening.migrate)
+                finally:
+                    lock.release()
+            else:
+                await anyio.to_thread.run_sync(sleep, _PAUSE)
+        raise StoreError(
+            f"{path} has an older schema, and a process with an older taskmill dispatches from "
+            "it; upgrade that one first"
+        )
 
 
 def _checked(path: str | os.PathLike[str]) -> Path | None:
@@ -274,19 +368,19 @@ def _has_brought_in(db: sqlite3.Connection, checkpoint: str) -> bool:
 
 
 async def _describe_holder(path: Path) -> str:
-    read: Callable[[sqlite3.Connection], dict[str, object]] = opening.holder_of
-    holder: dict[str, object] = {}
+    holder: Holder | None = None
     try:
         port = await Port.open(str(path), str(path))
         try:
-            holder = await port.run(read)
+            holder = await port.run(opening.holder_of)
         finally:
             await port.close()
     except StoreError:
         pass  # then the message says less
     who = (
-        f"process {holder['pid']} on {holder['host']} dispatches from it since {holder['since']}"
-        if holder
-        else "another process dispatches from it"
+        "another process dispatches from it"
+        if holder is None
+        else f"process {holder.pid} on {holder.host} dispatches from it since "
+        f"{holder.since.isoformat(timespec='seconds')}"
     )
     return f"{path} is in use: {who}; stop that one first, or use another file"

@@ -8,8 +8,8 @@ from typing import Any
 
 from taskmill.model.changes import Timetable
 from taskmill.model.schedules import ScheduleStatus
-from taskmill.store.sqlite.newtasks import task_json, task_of
 from taskmill.store.sqlite.statements import SQL
+from taskmill.store.sqlite.texts import task_json, task_of
 
 
 def put(db: sqlite3.Connection, timetable: Timetable) -> None:

@@ -219,12 +219,25 @@ CREATE INDEX taskmill_firing
     ON taskmill_schedules (next_ms)
     WHERE status = 'active' AND next_ms IS NOT NULL;
 
--- Submits that the dispatcher has yet to notice: of a task that is there, or of one to be made.
+-- What other transactions and processes left for the dispatcher: submits of a task that is there or
+-- of one to be made, which are gone once settled, and requests, which are answered.
 CREATE TABLE taskmill_inbox (
-    id   INTEGER PRIMARY KEY AUTOINCREMENT,
-    task INTEGER,
-    body TEXT NOT NULL
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    task     INTEGER,
+    body     TEXT    NOT NULL,
+    asked_ms INTEGER,
+    answer   TEXT,
+    CHECK (task IS NULL OR asked_ms IS NULL),
+    CHECK (answer IS NULL OR asked_ms IS NOT NULL)
 ) STRICT;
+
+CREATE INDEX taskmill_unanswered
+    ON taskmill_inbox (id)
+    WHERE answer IS NULL;
+
+CREATE INDEX taskmill_answered
+    ON taskmill_inbox (asked_ms)
+    WHERE answer IS NOT NULL;
 
 -- What is paused, and what was while tasks waited: their age does not count that time.
 CREATE TABLE taskmill_pauses (

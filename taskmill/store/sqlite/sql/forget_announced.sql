@@ -1,2 +1,2 @@
--- What was announced has been taken.
-DELETE FROM taskmill_inbox WHERE id <= ?
+-- Submits that were announced have been settled.
+DELETE FROM taskmill_inbox INDEXED BY taskmill_unanswered WHERE id <= ? AND answer IS NULL

@@ -1,0 +1,47 @@
+"""What a process does with the file that does not dispatch from it: it submits, and it asks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+
+from taskmill.model.changes import Collect, Request, Submit
+from taskmill.model.effects import Effect, Placed, Refused, Requested
+from taskmill.model.errors import StoreError
+from taskmill.model.outcomes import SubmitOutcome
+from taskmill.store.sqlite import batch, inbox
+from taskmill.store.sqlite.enlisting import enlist_all
+
+
+def request(
+    db: sqlite3.Connection, changes: Sequence[Request], *, now_ms: int
+) -> list[Effect | StoreError]:
+    """Make the submits whose work nobody does yet, and ask for everything else; as one."""
+    make = partial(_request, now_ms=now_ms)
+    with batch.transaction(db):
+        return [batch.alone(db, make, change) for change in changes]
+
+
+def settle(db: sqlite3.Connection, *, now_ms: int) -> None:
+    """Answer everything that is in the inbox, in place of a dispatcher."""
+    with batch.transaction(db):
+        while batch.collect(db, Collect(now_ms=now_ms, limit=1000)).has_more:
+            pass
+
+
+def _request(
+    db: sqlite3.Connection, change: Request, *, now_ms: int
+) -> tuple[Placed, ...] | Refused | Requested:
+    if isinstance(change, Submit):
+        db.execute("SAVEPOINT submit")
+        effect = enlist_all(db, change.tasks)
+        is_taken = not isinstance(effect, Refused) and any(
+            placed.outcome is not SubmitOutcome.INSERTED for placed in effect
+        )
+        if is_taken:
+            db.execute("ROLLBACK TO submit")
+        db.execute("RELEASE submit")
+        if not is_taken:
+            return effect
+    return Requested(inbox.ask(db, change, now_ms))
