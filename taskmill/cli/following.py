@@ -122,7 +122,7 @@ async def _follow(path: Path, heard: Callable[[Mapping[str, object]], None]) -> 
 async def _listen(path: Path, heard: Callable[[Mapping[str, object]], None]) -> bool:
     """Hear what happens until the dispatcher stops; False where there is none."""
     async with database(path) as client:
-        if client.holder() is None:
+        if await client.holder() is None:
             return False
         async with client.feed() as feed:
             async for event in feed:

@@ -14,6 +14,7 @@ from taskmill.cli.ending import FAILED
 from taskmill.cli.harmless import one_line
 from taskmill.cli.parts import db_option, json_option
 from taskmill.cli.printing import console
+from taskmill.model.wording import plural
 from taskmill.store.sqlite.backup import back_up
 from taskmill.store.sqlite.doctor import examine, is_in_order
 from taskmill.store.sqlite.findings import Finding, Severity
@@ -78,4 +79,10 @@ def _print(findings: list[Finding]) -> None:
             out.print(Text(f"{'':9}{one_line(finding.advice)}"))
     bad = [f.severity for f in findings if f.severity is not Severity.OK]
     problems, warnings = bad.count(Severity.PROBLEM), bad.count(Severity.WARNING)
-    out.print(Text(f"{problems} problems, {warnings} warnings" if bad else "all in order"))
+    out.print(
+        Text(
+            f"{plural(problems, 'problem')}, {plural(warnings, 'warning')}"
+            if bad
+            else "all in order"
+        )
+    )

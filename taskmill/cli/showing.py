@@ -17,7 +17,7 @@ from taskmill.engine.clock import SystemClock
 from taskmill.model.explanation import Explanation
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
-from taskmill.model.status import ACTIVE, TERMINAL
+from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 from taskmill.store.sqlite.inspecting import dependents_of
 
 RELATED = 20
@@ -76,6 +76,9 @@ def explain(context: click.Context, /, *, task_id: int, as_json: bool) -> None:
 async def sheet_of(client: Client, path: Path, task: TaskId) -> Sheet:
     """What is known of a task and of those around it; UnknownTaskError where there is none."""
     record: TaskRecord = await client.queries.get(task, domain=None)
+    if record.status is TaskStatus.RUNNING:  # only its dispatcher knows how far it is
+        running = (await client.snapshots.of_all()).running
+        record = next((r for r in running if r.id == task and r.run == record.run), record)
     children = Selection(parent=task, statuses=ACTIVE | TERMINAL)
     dependents = await dependents_of(path, task, limit=RELATED + 1)
     return Sheet(

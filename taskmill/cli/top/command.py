@@ -85,5 +85,6 @@ def _print_one(context: click.Context, view: View, *, as_json: bool) -> None:
     lines = picture(state, width, TALL).split("\n")[:-1]  # the last one names keys
     with out.capture() as captured:
         for line in lines:
+            line.rstrip()
             out.print(line)
     click.echo(captured.get().rstrip(), color=True)

@@ -38,7 +38,7 @@ def _figures(state: State, frame: Frame) -> Iterator[Text]:
     if shot.is_paused:
         yield Text("PAUSED", "bold yellow reverse")
     used = len(shot.running)
-    cap = f"/{shot.max_concurrency}" if shot.max_concurrency else ""
+    cap = f"/{shot.max_concurrency}" if frame.is_live else ""
     yield Text(f"slots {used}{cap}", "green" if used else "")
     yield Text(f"pending {shot.pending_count:,}")
     for name, count in (

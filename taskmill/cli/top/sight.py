@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from taskmill.cli.database import Client
-from taskmill.cli.moments import away
+from taskmill.cli.moments import short
 from taskmill.cli.top.state import STATUSES, Frame, View
 from taskmill.engine.clock import SystemClock
 from taskmill.model.record import TaskRecord
@@ -22,7 +22,7 @@ WAITING = 500
 async def sight(client: Client, path: Path, view: View) -> Frame:
     """How things are now, with the tasks of one view."""
     snapshot = await client.snapshots.of_all()
-    holder = client.holder()
+    holder = await client.holder()
     now = SystemClock().now()
     tasks, is_all = await _tasks(client, view, snapshot.running)
     return Frame(
@@ -40,7 +40,8 @@ async def sight(client: Client, path: Path, view: View) -> Frame:
 
 def words(holder: Client, now: datetime) -> str:
     """Who dispatches."""
-    return f"{holder.pid} on {holder.host}, since {away(holder.since, now)}"
+    length = short(max((now - holder.since).total_seconds(), 0))
+    return f"process {holder.pid} on {holder.host} for {length}"
 
 
 async def _tasks(

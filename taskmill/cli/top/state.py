@@ -101,6 +101,7 @@ class State:
 
     view: View = View.RUNNING
     selected: TaskId | None = None
+    """None until somebody has moved: the first one then, whichever that is."""
     index: int = 0
     """Where the selected task is, or was, in the list."""
     frame: Frame | None = None
@@ -142,9 +143,10 @@ def seen(state: State, frame: Frame) -> State:
     state = attrs.evolve(state, frame=frame, samples=samples if frame.is_live else ())
     if frame.view is not state.view:
         return state
+    if state.selected is None:
+        return state
     places = {task.id: place for place, task in enumerate(frame.tasks)}
-    wanted = state.index if state.selected is None else places.get(state.selected, state.index)
-    return at_place(state, wanted)
+    return at_place(state, places.get(state.selected, state.index))
 
 
 def at_place(state: State, index: int) -> State:

@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.text import Text
 
 from taskmill.cli.listing import error_line, note_of
-from taskmill.cli.moments import away, clock
+from taskmill.cli.moments import away, clock, short
 from taskmill.cli.printing import status_text
 from taskmill.cli.top.grid import Cell, Column, grid
 from taskmill.cli.top.state import Frame, State, View
@@ -154,7 +154,7 @@ def _ended(task: TaskRecord, now: datetime) -> Sequence[Cell]:
         task.type,
         status_text(task.status),
         "" if task.finished_at is None else away(task.finished_at, now),
-        "" if task.duration is None else clock(max(task.duration.total_seconds(), 0)),
+        "" if task.duration is None else short(max(task.duration.total_seconds(), 0)),
         _label(task),
         "" if task.reason is None else error_line(task),
     )

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import attrs
 
+from taskmill.model.effects import Holder
 from taskmill.model.errors import StoreError
-from taskmill.model.wording import plural
+from taskmill.model.wording import moment, plural
 from taskmill.store.sqlite.connection import Port
 from taskmill.store.sqlite.files import MAGIC, FileLock
 from taskmill.store.sqlite.findings import Finding, Severity, fine, problem, warning
@@ -34,17 +35,15 @@ class Holding:
     """Whether somebody dispatches, as the lock says, and who opened the file last."""
 
     is_held: bool
-    holder: dict[str, object]
+    holder: Holder | None
 
     @property
     def name(self) -> str:
         """Who it is, in words."""
-        if not self.holder:
+        if self.holder is None:
             return "an unknown process"
-        return (
-            f"process {self.holder.get('pid')} on {self.holder.get('host')} "
-            f"(since {self.holder.get('since')})"
-        )
+        pid, host, since = self.holder.pid, self.holder.host, moment(self.holder.since)
+        return f"process {pid} on {host} (since {since})"
 
 
 async def examine(path: Path, *, version: tuple[int, ...] | None = None) -> list[Finding]:
@@ -120,8 +119,8 @@ async def _examine_inside(path: Path, port: Port) -> list[Finding]:
     findings += await _asked(path, port, "journal", _journal)
     try:
         holder = await port.run(holder_of)
-    except (StoreError, ValueError):
-        holder = {}
+    except (StoreError, ValueError, TypeError, LookupError):
+        holder = None  # then the findings say less
     holding, said = _lock(path, holder)
     findings.append(said)
     findings += await _asked(path, port, "integrity", _integrity)
@@ -194,23 +193,21 @@ def _integrity(db: sqlite3.Connection) -> Iterator[Finding]:
         yield problem("integrity", f"the file is damaged: {lines}", _RESTORE)
 
 
-def _lock(path: Path, holder: dict[str, object]) -> tuple[Holding, Finding]:
+def _lock(path: Path, holder: Holder | None) -> tuple[Holding, Finding]:
     """Whether somebody holds the lock, and what is to be said of that."""
     place = path.with_name(f"{path.name}.lock")
     lock = FileLock(place)
     try:
-        is_held = place.exists() and not lock.acquire()
+        is_held = place.exists() and not lock.is_free()
     except StoreError as error:
         return Holding(is_held=False, holder=holder), warning(
             "lock", str(error), "whether somebody dispatches cannot be seen; look at its mode"
         )
-    lock.release()
     holding = Holding(is_held=is_held, holder=holder)
-    is_here = holder.get("host") == platform.node()
     if not is_held:
-        last = f"; the last one was {holding.name}" if holder else ""
+        last = "" if holder is None else f"; the last one was {holding.name}"
         return holding, fine("lock", f"nobody dispatches{last}")
-    if is_here and not _is_alive(holder.get("pid")):
+    if holder is not None and holder.host == platform.node() and not _is_alive(holder.pid):
         return holding, warning(
             "lock",
             f"the lock is held, though {holding.name} is not among the processes seen from here",
@@ -220,9 +217,7 @@ def _lock(path: Path, holder: dict[str, object]) -> tuple[Holding, Finding]:
     return holding, fine("lock", f"{holding.name} dispatches")
 
 
-def _is_alive(pid: object) -> bool:
-    if not isinstance(pid, int) or pid <= 0:
-        return False
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except PermissionError:
