@@ -20,6 +20,7 @@ from taskmill.model.status import TaskStatus
 from taskmill.reading import TaskReader
 
 if TYPE_CHECKING:
+    from taskmill.client.client import Client
     from taskmill.engine.engine import Engine
 
 D = TypeVar("D", bound=DomainKey)
@@ -30,7 +31,7 @@ class TaskAccess(TaskReader[D]):
     """The verbs that a `DomainHandle` and a `Scheduler` share."""
 
     @abstractmethod
-    def _opened(self) -> Engine:
+    def _opened(self) -> Engine | Client:
         """The engine; InvalidState where the scheduler is not open."""
 
     def _queries(self) -> Queries:

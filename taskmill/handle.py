@@ -9,6 +9,7 @@ from typing import Any, final, overload
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.access import TaskAccess
+from taskmill.client.client import Client
 from taskmill.define.codec import Codec
 from taskmill.define.domain import Domain
 from taskmill.define.schedule import check_recurrence
@@ -38,7 +39,7 @@ class DomainHandle(TaskAccess[D]):
         self,
         key: type[D],
         domain: Domain[Any],
-        engine: Callable[[], Engine],
+        engine: Callable[[], Engine | Client],
         hub: Callable[[], Hub],
     ) -> None:
         self.key = key
@@ -47,7 +48,7 @@ class DomainHandle(TaskAccess[D]):
         self._domain = domain
         self._hub = hub
 
-    def _opened(self) -> Engine:
+    def _opened(self) -> Engine | Client:
         return self._engine()
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from anyio.abc import TaskStatus as Started
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.access import TaskAccess
+from taskmill.client.client import Client
 from taskmill.define.domain import Domain
 from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.clock import Clock, SystemClock
@@ -31,6 +32,7 @@ from taskmill.engine.parts import (
     checked_loop_limit,
     checked_mode,
     checked_policy,
+    checked_role,
     executors_of,
     groups_of,
     rates_of,
@@ -41,7 +43,14 @@ from taskmill.engine.parts import (
 from taskmill.engine.placing import Placing, TypeRoute
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.registry import Registry
-from taskmill.engine.service import cause_of, check_loop, check_main_thread, serve
+from taskmill.engine.service import (
+    GaveUp,
+    cause_of,
+    check_loop,
+    check_main_thread,
+    obey_signals,
+    serve,
+)
 from taskmill.engine.steering import Steering
 from taskmill.executors.base import Executor
 from taskmill.handle import DomainHandle
@@ -82,6 +91,15 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
 
     ``durability`` is ``"power"`` unless given; a ``store`` has its own.
 
+    With ``dispatch=False`` it submits, asks and looks on while another process dispatches from the
+    same file; no handler, schedule or hook of a domain runs here, and types without a handler can
+    be submitted too. What it asks for is in the file on return; cancel, pause and the like return
+    once they are carried out: by the dispatcher, or right here where there is none.
+
+    With ``standby=True`` entering waits while another process dispatches, and takes over when that
+    ends. ``poll_interval`` is how often the file is looked at for what others have written, where
+    they cannot say so, and for the end of a dispatcher.
+
     A handler that blocks the event loop for ``loop_limit`` is named in the log, with the line it
     is at; so is other code that does while handlers run. None turns this off.
     """
@@ -111,6 +129,8 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         executors: Mapping[str, Executor] | None = None,
         routing: Routing | None = None,
         loop_limit: timedelta | None = timedelta(seconds=0.5),
+        dispatch: bool = True,
+        standby: bool = False,
         poll_interval: timedelta = timedelta(seconds=0.5),
         durability: Durability | None = None,
         store: Store | None = None,
@@ -129,7 +149,9 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         self._executors = executors_of({} if executors is None else executors)
         self._routing = routing_of(routing)
         placing = Placing(self._executors, self._routing)
-        self._registry = Registry(domains, state, defaults, placing)
+        self._dispatches = checked_role(self._store, dispatch=dispatch, standby=standby)
+        self._standby = standby
+        self._registry = Registry(domains, state, defaults, placing, only_submits=not dispatch)
         if not self._registry.domains:
             raise ConfigurationError("a scheduler needs a domain: Scheduler(..., domains=[...])")
         check_slots(max_concurrency)
@@ -168,7 +190,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         self._clock: Clock = clock or SystemClock()
         self._rng = rng or Random()  # noqa: S311 - spreads retries; nothing secret
         self._hub = Hub()
-        self._engine: Engine | None = None
+        self._engine: Engine | Client | None = None
 
     def __repr__(self) -> str:
         return f"Scheduler({self._store!r}, domains={sorted(self._registry.domains)})"
@@ -186,6 +208,8 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
                 try:
                     engine_group.start_soon(engine.serve)
                     await engine.has_started.wait()
+                    if engine.has_ended.is_set():
+                        raise GaveUp("the scheduler was stopped while it stood by")
                     yield self
                     engine.stop(self._shutdown)
                     await engine.has_ended.wait()  # a cancellation in here is a Stop
@@ -224,9 +248,17 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         """
         self._check_closed()
         check_main_thread()
-        async with self:
-            task_status.started()
-            await serve(self._opened(), self._shutdown)
+        try:
+            async with anyio.create_task_group() as signals:
+                await signals.start(obey_signals, self._shutdown, self._stop)
+                async with self:
+                    task_status.started()
+                    await serve(self._opened())
+                signals.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            error = cause_of(group)
+            if not isinstance(error, GaveUp):
+                raise error from None
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[dict[str, Self]]:  # noqa: ARG002
@@ -240,7 +272,12 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
 
     def stop(self, mode: Shutdown | None = None) -> None:
         """Begin to shut down, as ``mode`` or else as the scheduler's ``shutdown`` says."""
-        self._opened().stop(self._shutdown if mode is None else checked_mode(mode, "stop"))
+        self._opened()
+        self._stop(self._shutdown if mode is None else checked_mode(mode, "stop"))
+
+    def _stop(self, mode: Shutdown) -> None:
+        if self._engine is not None:
+            self._engine.stop(mode)
 
     async def idle(self) -> None:
         """Wait until nothing runs, could start, or waits out the backoff of a retry.
@@ -250,7 +287,16 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         """
         await self._opened().idle()
 
-    def _new_engine(self) -> Engine:
+    def _new_engine(self) -> Engine | Client:
+        if not self._dispatches:
+            return Client(
+                store=self._store,
+                registry=self._registry,
+                limits=self._limits,
+                poll_interval=self._poll_interval,
+                hub=self._hub,
+                clock=self._clock,
+            )
         return Engine(
             store=self._store,
             registry=self._registry,
@@ -260,6 +306,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
             retention=self._retention,
             loop_limit=self._loop_limit,
             poll_interval=self._poll_interval,
+            standby=self._standby,
             hub=self._hub,
             clock=self._clock,
             rng=self._rng,
@@ -267,7 +314,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
             find_handle=self.find_domain,
         )
 
-    def _opened(self) -> Engine:
+    def _opened(self) -> Engine | Client:
         if self._engine is None:
             raise InvalidState("the scheduler is not open; use it inside `async with scheduler:`")
         if not self._engine.is_here:

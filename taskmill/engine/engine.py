@@ -31,6 +31,7 @@ from taskmill.engine.local import Local
 from taskmill.engine.pausing import Pausing
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.queries import Queries
+from taskmill.engine.reception import Reception
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
@@ -42,7 +43,8 @@ from taskmill.engine.tuning import Tuning
 from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
-from taskmill.model.effects import Move
+from taskmill.model.effects import Move, Opening
+from taskmill.model.errors import StoreInUse
 from taskmill.model.policies import Drain, Retention, Shutdown, Stop
 from taskmill.model.record import TaskRecord
 from taskmill.rules.limits import Limits
@@ -68,6 +70,7 @@ class Engine:
         retention: Retention,
         loop_limit: timedelta | None,
         poll_interval: timedelta,
+        standby: bool,
         hub: Hub,
         clock: Clock,
         rng: Random,
@@ -77,6 +80,8 @@ class Engine:
         self.clock = clock
         self.epoch = 0
         self._thread = get_ident()
+        self._standby = poll_interval if standby else None
+        self._is_standing_by = False
         self._store = store
         self._registry = registry
         self._hub = hub
@@ -178,6 +183,16 @@ class Engine:
             clock=clock,
             domains=registry.domains,
         )
+        self._reception = Reception(
+            store=store,
+            registry=registry,
+            inbox=self._inbox,
+            queries=self.queries,
+            snapshots=self.snapshots,
+            endings=self._endings,
+            hub=hub,
+            idle=self.idle,
+        )
         self._housekeeping = Housekeeping(
             retention=retention,
             dispatcher=self.dispatcher,
@@ -210,8 +225,10 @@ class Engine:
         """
         with anyio.CancelScope(shield=True):
             try:
-                with self.clock.hold():
-                    opening = await self._store.open(now=self.clock.now())
+                opening = await self._open()
+                if opening is None:
+                    self.has_started.set()
+                    return
                 if opening.recovered:
                     log.warning("%d interrupted runs are back in the queue", opening.recovered)
                 self.epoch = opening.epoch
@@ -228,6 +245,7 @@ class Engine:
                         self._enlistment.load(handlers)
                         self._inbox.load()
                         handlers.start_soon(self._inbox.run)
+                        handlers.start_soon(self._reception.run)
                         self._wake()
                         await self._firing.load(
                             opening.next_fire_ms, self._registry.domains.values()
@@ -254,6 +272,25 @@ class Engine:
                     await self._store.close()
                 self.has_ended.set()
                 self._is_quiet()
+
+    async def _open(self) -> Opening | None:
+        """Become the dispatcher; stand by while another one is there, if that is wanted.
+
+        None where the scheduler is stopped while it stands by.
+        """
+        while True:
+            try:
+                with self.clock.hold():
+                    return await self._store.open(now=self.clock.now())
+            except StoreInUse as error:
+                if self._standby is None:
+                    raise
+                if not self._is_standing_by:
+                    log.info("standing by: %s", error)
+                self._is_standing_by = True
+            with anyio.move_on_after(self._standby.total_seconds()):
+                await self._mode_changed.wait()
+                return None
 
     def stop(self, mode: Shutdown) -> None:
         """Begin to shut down; a later Stop cuts a Drain short."""

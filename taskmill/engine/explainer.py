@@ -10,7 +10,6 @@ from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.model.explanation import Explanation, GroupPlace, Hold
 from taskmill.model.record import TaskRecord
-from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
 from taskmill.model.wording import length, plural
 from taskmill.rules.explain import (
@@ -19,11 +18,10 @@ from taskmill.rules.explain import (
     group_place,
     holds_of,
     purpose_of,
-    story_of,
     waited_ms,
 )
-from taskmill.rules.hindrance import hindrances
 from taskmill.rules.limits import Lane, Limits
+from taskmill.rules.stored import WAITING, story
 
 
 class Explainer:
@@ -41,18 +39,8 @@ class Explainer:
         """
         self._dispatcher.refresh()
         now = self._clock.now()
-        if record.status not in (TaskStatus.PENDING, TaskStatus.PAUSED):
-            holds = tuple(hindrances(record, others)) if others else ()
-            sentence = story_of(record, now)
-            if holds:
-                sentence = f"{sentence.removesuffix('.')}: {holds[0].sentence}"
-            return Explanation(
-                id=record.id,
-                type=record.type,
-                status=record.status,
-                sentence=sentence,
-                holds=holds,
-            )
+        if record.status not in WAITING:
+            return story(record, others, now)
         lane = self._limits.lane(record.type, record.group, record.priority, int(record.stage))
         starts = self._dispatcher.starts
         scene = Scene(

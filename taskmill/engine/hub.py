@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
@@ -60,6 +60,11 @@ class EventStream(
     async def __aenter__(self) -> EventStream[E_co]:
         self._hub = self._hub_of_now()
         self._hub.subscribe(self)
+        try:
+            await self._hub.attend()
+        except BaseException:
+            self._hub.unsubscribe(self)
+            raise
         return self
 
     async def __aexit__(
@@ -102,6 +107,11 @@ class EventStream(
         self._unread.append(event)
         self.nudge()
 
+    def miss(self, count: int) -> None:
+        """Events that were for this stream are lost."""
+        self._missed += count
+        self.nudge()
+
     def nudge(self) -> None:
         """Have the reader look again."""
         if self._news is not None:
@@ -134,6 +144,8 @@ class Hub:
     def __init__(self) -> None:
         self._streams: dict[EventStream[Any], None] = {}
         self.is_closed = False
+        self.attend: Callable[[], Awaitable[None]] = _at_once
+        """Returns once events come here that happen from then on."""
 
     @property
     def is_heard(self) -> bool:
@@ -148,6 +160,11 @@ class Hub:
                 if stream.wants(event):
                     stream.offer(event)
 
+    def miss(self, count: int) -> None:
+        """Events were lost before they came here."""
+        for stream in self._streams:
+            stream.miss(count)
+
     def subscribe(self, stream: EventStream[Any]) -> None:
         """From now on ``stream`` hears what happens."""
         self._streams[stream] = None
@@ -161,3 +178,7 @@ class Hub:
         self.is_closed = True
         for stream in self._streams:
             stream.nudge()
+
+
+async def _at_once() -> None:
+    """They come from this process."""

@@ -60,6 +60,23 @@ def checked_loop_limit(limit: object) -> timedelta | None:
     )
 
 
+def checked_role(store: Store, *, dispatch: object, standby: object) -> bool:
+    """Whether a scheduler is to dispatch; ConfigurationError for a role that cannot be."""
+    for name, value in (("dispatch", dispatch), ("standby", standby)):
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{name} is True or False, not {value!r:.100}")
+    if standby and not dispatch:
+        raise ConfigurationError(
+            "standby=True waits to dispatch, and dispatch=False never does; choose one"
+        )
+    if not dispatch and store.home() is None:
+        raise ConfigurationError(
+            "dispatch=False is for a database file that another process dispatches from, and "
+            f"{store!r} is in memory"
+        )
+    return bool(dispatch)
+
+
 def checked_interval(interval: object) -> timedelta:
     """Return ``interval`` if the file can be looked at that often."""
     if isinstance(interval, timedelta) and SHORTEST_POLL <= interval <= MAX_LENGTH:

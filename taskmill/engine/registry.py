@@ -54,7 +54,10 @@ class Registry:
         state: Iterable[object],
         defaults: TaskOptions,
         placing: Placing,
+        *,
+        only_submits: bool = False,
     ) -> None:
+        self._only_submits = only_submits
         self.domains: dict[str, Domain[Any]] = {}
         self._types: dict[str, Registration] = {}
         self._state = by_type(state, "the scheduler")
@@ -101,7 +104,7 @@ class Registry:
         known = self._types.get(getattr(kind, "task_type", ""))
         if known is None or known.task is not kind:
             raise self._not_submitted(task, known)
-        if known.handler is None:
+        if known.handler is None and not self._only_submits:
             raise ConfigurationError(
                 f"{kind.task_type!r} has no handler here, so it would never run; "
                 "add one to Domain(handlers=[...])"

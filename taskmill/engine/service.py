@@ -7,41 +7,67 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from threading import current_thread, main_thread
-from typing import cast
+from typing import Protocol, cast
 
 import anyio
+from anyio.abc import TaskStatus as Started
 
-from taskmill.engine.engine import Engine
 from taskmill.model.errors import ConfigurationError, InvalidState, SchedulerFailed, TaskmillError
 from taskmill.model.policies import Shutdown, Stop
+from taskmill.model.record import TaskRecord
 
 log = logging.getLogger("taskmill")
 
 
-async def serve(engine: Engine, shutdown: Shutdown) -> None:
-    """Wait until the engine has ended; the first signal shuts it down, a second one stops it."""
+class GaveUp(InvalidState):
+    """A scheduler was stopped while it stood by, and so was never open."""
+
+
+class Served(Protocol):
+    """What there is to serve: one opening of a scheduler."""
+
+    has_ended: anyio.Event
+
+    async def overdue(self) -> None:
+        """Wait until a handler has not stopped in time and everything else is written."""
+        ...
+
+    def active_tasks(self) -> list[TaskRecord]:
+        """The tasks whose handlers run now."""
+        ...
+
+
+async def serve(engine: Served) -> None:
+    """Wait until the engine has ended."""
     async with anyio.create_task_group() as group:
-        group.start_soon(_obey_signals, engine, shutdown)
         group.start_soon(_leave_overdue, engine)
         await engine.has_ended.wait()
         group.cancel_scope.cancel()
 
 
-async def _obey_signals(engine: Engine, shutdown: Shutdown) -> None:
+async def obey_signals(
+    shutdown: Shutdown,
+    stop: Callable[[Shutdown], None],
+    *,
+    task_status: Started[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """The first signal shuts down, a second one stops at once."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for number in signals:
             log.info("%s: shutting down", signal.Signals(number).name)
-            engine.stop(shutdown)
+            stop(shutdown)
             break
         async for number in signals:
             log.warning("%s again: stopping now", signal.Signals(number).name)
-            engine.stop(Stop())
+            stop(Stop())
             break
         await anyio.sleep_forever()
 
 
-async def _leave_overdue(engine: Engine) -> None:
+async def _leave_overdue(engine: Served) -> None:
     """End the process where a handler does not stop and everything else is written."""
     await engine.overdue()
     left = engine.active_tasks()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 import anyio
@@ -24,7 +24,6 @@ from taskmill.model.changes import (
 )
 from taskmill.model.effects import Effect
 from taskmill.model.errors import InvalidState, StoreError
-from taskmill.store.base import Store
 
 log = logging.getLogger("taskmill.writer")
 
@@ -45,6 +44,14 @@ LAST_TRIES = 10.0
 """For how many seconds a scheduler that ends tries to write what is left, while writing fails."""
 
 
+class Written(Protocol):
+    """Where batches go: the store."""
+
+    async def apply(self, changes: Sequence[Change]) -> list[Effect | StoreError]:
+        """Apply ``changes`` in order, in one transaction; durable on return."""
+        ...
+
+
 class Source(Protocol):
     """Who proposes changes when a batch is cut."""
 
@@ -62,7 +69,7 @@ class Writer:
     StoreError, nothing new is proposed, and settlements are kept until writing works again.
     """
 
-    store: Store
+    store: Written
     clock: Clock
     source: Source
     on_idle: Callable[[], None]

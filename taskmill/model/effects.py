@@ -127,6 +127,15 @@ class Requested:
 
 
 @attrs.frozen
+class Asked:
+    """What came of requests that were written by a process that does not dispatch."""
+
+    effects: tuple[Effect | StoreError, ...]
+    pauses: tuple[PauseRecord, ...]
+    """What is paused, as of the same transaction."""
+
+
+@attrs.frozen
 class Answer:
     """What came of a request; moves are left out, for nothing in this process follows them."""
 

@@ -116,5 +116,7 @@ class SchedulerSnapshot:
     group_rates: Mapping[str, RateSnapshot]
     schedules: tuple[ScheduleRecord, ...]
     aging: Aging | None
+    is_live: bool = True
+    """False where it was read from the file alone, for nobody who dispatches could be asked."""
     loop_blocks: int
     """How often, since it was opened, the event loop stood still for longer than its limit."""

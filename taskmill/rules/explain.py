@@ -40,7 +40,7 @@ class Scene:
 def holds_of(record: TaskRecord, lane: Lane, scene: Scene) -> Iterator[Hold]:
     """Every gate that holds a waiting task, in the order in which they are asked."""
     if record.due_at is not None and record.due_at > scene.now:
-        yield _due(record, record.due_at, scene.now)
+        yield due_hold(record, record.due_at, scene.now)
     kinds = list(GateKind)
     gates: list[Gate] = [*lane.gates, scene.limits.all, _scheduler_pause(scene.limits)]
     for gate in sorted(gates, key=lambda gate: kinds.index(gate.kind)):
@@ -53,7 +53,8 @@ def _scheduler_pause(limits: Limits) -> Flag:
     return Flag(GateKind.SCHEDULER_PAUSE, "", lambda: not pauses.is_held(PauseScope.SCHEDULER))
 
 
-def _due(record: TaskRecord, due_at: datetime, now: datetime) -> Hold:
+def due_hold(record: TaskRecord, due_at: datetime, now: datetime) -> Hold:
+    """A start time that has not come."""
     left = (due_at - now) / _SECOND
     sentence = f"It is due at {moment(due_at)}, in {length(left)}."
     if record.attempt and record.last_error is not None:
@@ -151,12 +152,12 @@ def _flag(gate: Gate, lane: Lane, scene: Scene) -> tuple[str, dict[str, object]]
     pauses = scene.limits.pauses
     match gate.kind:
         case GateKind.SCHEDULER_PAUSE:
-            return _paused("The scheduler", pauses.find(PauseScope.SCHEDULER))
+            return paused("The scheduler", pauses.find(PauseScope.SCHEDULER))
         case GateKind.DOMAIN_PAUSE:
             record = pauses.find(PauseScope.DOMAIN, gate.name)
-            return _paused(f"Domain {gate.name!r}", record)
+            return paused(f"Domain {gate.name!r}", record)
         case GateKind.GROUP_PAUSE:
-            return _paused(f"Group {gate.name!r}", pauses.find(PauseScope.GROUP, gate.name))
+            return paused(f"Group {gate.name!r}", pauses.find(PauseScope.GROUP, gate.name))
         case GateKind.UNROUTABLE:
             return _unroutable(lane, scene)
         case _:
@@ -176,7 +177,8 @@ def _unroutable(lane: Lane, scene: Scene) -> tuple[str, dict[str, object]]:
     return f"Nothing can run it: {text}; there is no other fallback.", figures
 
 
-def _paused(whose: str, record: PauseRecord | None) -> tuple[str, dict[str, object]]:
+def paused(whose: str, record: PauseRecord | None) -> tuple[str, dict[str, object]]:
+    """A pause, in words and in figures."""
     if record is None:
         return f"{whose} is paused.", {}
     since, until = from_ms(record.since_ms), from_ms(record.until_ms)

@@ -10,6 +10,7 @@ from typing import Protocol
 from taskmill.model.changes import Change, NewTask, Request, Timetable
 from taskmill.model.effects import (
     Answer,
+    Asked,
     Backlog,
     Effect,
     Ends,
@@ -42,9 +43,7 @@ class Store(Protocol):
         """
         ...
 
-    async def request(
-        self, changes: Sequence[Request], *, now: datetime
-    ) -> list[Effect | StoreError]:
+    async def request(self, changes: Sequence[Request], *, now: datetime) -> Asked:
         """Make the submits whose work nobody does yet, and ask for the rest, in one transaction.
 
         Durable on return. The effect of what is asked for is `Requested`.

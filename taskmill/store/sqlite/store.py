@@ -18,6 +18,7 @@ import anyio
 from taskmill.model.changes import Change, NewTask, Request, Timetable
 from taskmill.model.effects import (
     Answer,
+    Asked,
     Backlog,
     Effect,
     Ends,
@@ -122,9 +123,7 @@ class SqliteStore:
             await self.close()
             raise
 
-    async def request(
-        self, changes: Sequence[Request], *, now: datetime
-    ) -> list[Effect | StoreError]:
+    async def request(self, changes: Sequence[Request], *, now: datetime) -> Asked:
         """Make the submits whose work nobody does yet, and ask for the rest."""
         return await _open(self._writer).run(
             partial(visiting.request, changes=changes, now_ms=to_ms(now))

@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from functools import partial
 
 from taskmill.model.changes import Collect, Request, Submit
-from taskmill.model.effects import Effect, Placed, Refused, Requested
-from taskmill.model.errors import StoreError
+from taskmill.model.effects import Asked, Placed, Refused, Requested
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.store.sqlite import batch, inbox
 from taskmill.store.sqlite.enlisting import enlist_all
+from taskmill.store.sqlite.opening import pauses
 
 
-def request(
-    db: sqlite3.Connection, changes: Sequence[Request], *, now_ms: int
-) -> list[Effect | StoreError]:
+def request(db: sqlite3.Connection, changes: Sequence[Request], *, now_ms: int) -> Asked:
     """Make the submits whose work nobody does yet, and ask for everything else; as one."""
     make = partial(_request, now_ms=now_ms)
     with batch.transaction(db):
-        return [batch.alone(db, make, change) for change in changes]
+        effects = tuple(batch.alone(db, make, change) for change in changes)
+        return Asked(effects, pauses(db))
 
 
 def settle(db: sqlite3.Connection, *, now_ms: int) -> None:

@@ -1,0 +1,164 @@
+"""What the dispatcher tells other processes at its socket, and what it lets itself be told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import anyio
+from anyio.abc import ByteStream, TaskGroup
+
+from taskmill.engine.endings import Endings
+from taskmill.engine.hub import EventStream, Hub
+from taskmill.engine.inbox import Inbox
+from taskmill.engine.queries import Queries
+from taskmill.engine.registry import Registry
+from taskmill.engine.snapshots import Snapshots
+from taskmill.link.address import address_of, listen
+from taskmill.link.frames import Frames, Message
+from taskmill.link.values import to_json
+from taskmill.model.errors import PayloadError, TaskmillError
+from taskmill.model.events import About, Completed, Event
+from taskmill.model.limits import check_id
+from taskmill.model.record import TaskId
+from taskmill.store.base import Store
+
+log = logging.getLogger("taskmill.reception")
+
+
+class Reception:
+    """Serves the socket beside the file. What is said there is a hint; the truth is the file."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        registry: Registry,
+        inbox: Inbox,
+        queries: Queries,
+        snapshots: Snapshots,
+        endings: Endings,
+        hub: Hub,
+        idle: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._queries = queries
+        self._snapshots = snapshots
+        self._endings = endings
+        self._hub = hub
+        self._inbox = inbox
+        self._idle = idle
+
+    async def run(self) -> None:
+        """Serve whoever connects, for ever."""
+        home = self._store.home()
+        if home is None:
+            return
+        address = address_of(home)
+        listener = await listen(address)
+        if listener is None:
+            log.info("no socket at %s: other processes are noticed by the file alone", address)
+            return
+        try:
+            async with listener:
+                await listener.serve(self._serve)
+        finally:
+            address.unlink(missing_ok=True)
+
+    async def _serve(self, stream: ByteStream) -> None:
+        """One connection, until the other side hangs up."""
+        frames = Frames(stream)
+        try:
+            async with anyio.create_task_group() as group:
+                try:
+                    while True:
+                        await self._heed(await frames.receive(), frames, group)
+                finally:
+                    group.cancel_scope.cancel()
+        except* ConnectionError as gone:
+            log.debug("a connection has ended: %s", gone.exceptions[0])
+        except* Exception:
+            log.exception("serving another process failed, which is a bug")
+        finally:
+            await frames.close()
+
+    async def _heed(self, message: Message, frames: Frames, group: TaskGroup) -> None:
+        match message:
+            case {"verb": "look", "id": int(number)}:
+                group.start_soon(self._answer, frames, number, self._look)
+            case {"verb": "snapshot", "id": int(number)}:
+                group.start_soon(self._answer, frames, number, self._snapshot)
+            case {"verb": "explain", "id": int(number), "task": int(task)}:
+                explain = partial(self._explain, TaskId(task))
+                group.start_soon(self._answer, frames, number, explain)
+            case {"verb": "end", "id": int(number), "task": int(task)}:
+                group.start_soon(self._answer, frames, number, partial(self._end, TaskId(task)))
+            case {"verb": "idle", "id": int(number)}:
+                group.start_soon(self._answer, frames, number, self._until_idle)
+            case {"verb": "events", "id": int(number)}:
+                group.start_soon(self._stream, frames, number)
+            case _:
+                raise ConnectionError(f"it says what is not understood: {message!r:.100}")
+
+    async def _answer(
+        self, frames: Frames, number: int, verb: Callable[[], Awaitable[object]]
+    ) -> None:
+        try:
+            answer: Message = {"id": number, "value": await verb()}
+        except TaskmillError as error:
+            answer = {"id": number, "error": type(error).__name__, "message": str(error)}
+        except Exception as error:
+            log.exception("what another process asked for failed, which is a bug")
+            answer = {"id": number, "error": "StoreError", "message": f"it failed: {error!r:.300}"}
+        await frames.send(answer)
+
+    # --- what can be asked for ---
+
+    async def _look(self) -> None:
+        await self._inbox.settle()
+
+    async def _snapshot(self) -> object:
+        return to_json(await self._snapshots.of_all())
+
+    async def _explain(self, task: TaskId) -> object:
+        return to_json(await self._queries.explain(task, domain=None))
+
+    async def _end(self, task: TaskId) -> None:
+        """Return once a task has ended."""
+        check_id(task, "there is")
+        ended = self._endings.expect(task)
+        try:
+            record = await self._queries.read(task, domain=None)
+            if not record.status.is_terminal:
+                await ended.wait()
+        finally:
+            self._endings.forget(task, ended)
+
+    async def _until_idle(self) -> None:
+        await self._inbox.settle()
+        await self._idle()
+
+    async def _stream(self, frames: Frames, number: int) -> None:
+        events: EventStream[Event] = EventStream(lambda: self._hub, domain=None, task_type=None)
+        async with events:
+            await frames.send({"id": number, "value": None})
+            async for event in events:
+                await frames.send(self._told(event))
+        await frames.close()
+
+    def _told(self, event: Event) -> Message:
+        """An event as it is sent: with what its type's codec writes of payload and result."""
+        fields = event.to_dict()
+        message: Message = {"event": fields}
+        known = self._registry.find(event.header.type) if isinstance(event, About) else None
+        if known is None or not isinstance(event, About):
+            return message
+        try:
+            message["payload"] = known.codec.encode(event.task)
+            if isinstance(event, Completed):
+                message["result"] = known.codec.encode_result(event.result)
+        except PayloadError as error:
+            log.debug("an event is sent without its payload: %s", error)
+        return message

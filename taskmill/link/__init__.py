@@ -1,0 +1,1 @@
+"""How the processes that share a database file talk to each other beside it."""
