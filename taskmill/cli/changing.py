@@ -11,11 +11,12 @@ import attrs
 import click
 
 from taskmill.cli.chosen import Filters, filter_options, selection_of
-from taskmill.cli.database import Client, ask, database, database_of
+from taskmill.cli.database import ask, database, database_of
 from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.ending import FAILED, Told, confirm
 from taskmill.cli.harmless import one_line
 from taskmill.cli.parts import db_option, json_option, length, yes_option
+from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
 from taskmill.model.errors import TaskmillError
 from taskmill.model.page import Cursor, Page
@@ -76,7 +77,9 @@ def cancel(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """Cancel tasks with their subtrees: by id, or the active ones that filters choose.
+    """Cancel tasks with their subtrees, by id or by filters.
+
+    Filters choose among active tasks.
 
     A task that runs is told to stop, and ends as cancelled whatever it returns. By filters all
     are cancelled in one transaction, after a question.
@@ -118,10 +121,11 @@ def retry(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """Make tasks that failed pending again: by id, or the dead letters that filters choose.
+    """Make tasks that failed pending again, by id or by filters.
 
     Their attempts begin anew, their errors are kept. A task that a failed dependency holds runs
-    anyway. With --status failed, cancelled or dependency_failed, filters choose those.
+    anyway. Filters choose among dead letters; with --status failed, cancelled or
+    dependency_failed among those.
     """
 
     async def to_one(client: Client, task: TaskId) -> bool:
@@ -150,9 +154,10 @@ def retry(
 @db_option()
 @click.pass_context
 def reprioritise(context: click.Context, /, *, task_id: int, priority: str, as_json: bool) -> None:
-    """Give an active task another priority: 0 (most urgent) to 255, or a name.
+    """Give an active task another priority.
 
-    The names are realtime (0), high (64), normal (128), background (192) and idle (255).
+    It is a number from 0 (most urgent) to 255, or a name: realtime (0), high (64), normal (128),
+    background (192) or idle (255).
     """
     number = priority_of(priority)
 
@@ -189,7 +194,9 @@ def prune(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """Delete the records of tasks that have ended, with their errors and tags, after a question.
+    """Delete the records of tasks that have ended.
+
+    Their errors and tags go with them, after a question.
 
     What an active task still needs is kept: its parent, what it depends on, and what somebody
     waits for. The scheduler's own retention deletes without being asked.

@@ -12,7 +12,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(context: click.Context, /, *, shell: str) -> None:
-    r"""Print the script that completes commands and options in a shell.
+    r"""Print the script for completion in a shell.
 
     \b
     bash: taskmill completion bash >> ~/.bashrc

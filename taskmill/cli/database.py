@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import click
 
+from taskmill.client.client import Client
+from taskmill.client.opening import visiting
 from taskmill.model.errors import StoreError
 from taskmill.store.sqlite.files import MAGIC
 
 T = TypeVar("T")
-
-Client: TypeAlias = Any
 
 
 @asynccontextmanager
 async def database(path: Path) -> AsyncGenerator[Client]:
     """The database at ``path``, for as long as the block; StoreError where there is none."""
     await anyio.to_thread.run_sync(check_is_database, path)
-    from taskmill.client.opening import visiting
-
     async with visiting(path) as client:
         yield client
 

@@ -37,7 +37,8 @@ def as_document(value: object) -> object:
             items = cast("Mapping[object, object]", value)  # an isinstance check loses the types
             return {_name(key): as_document(item) for key, item in items.items()}
         case Set():
-            return [as_document(item) for item in sorted(value)]
+            members = cast("Set[str]", value)  # as above; all of ours are of texts
+            return [as_document(item) for item in sorted(members)]
         case Sequence():
             elements = cast("Sequence[object]", value)  # as above
             return [as_document(item) for item in elements]

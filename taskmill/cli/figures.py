@@ -7,10 +7,11 @@ from datetime import timedelta
 import click
 from rich.text import Text
 
-from taskmill.cli.database import Client, ask, database_of
+from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.parts import db_option, json_option
 from taskmill.cli.printing import Column, print_table
+from taskmill.client.client import Client
 from taskmill.model.stats import TypeStats
 from taskmill.model.status import TaskStatus
 from taskmill.model.wording import length
@@ -25,8 +26,9 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 @db_option()
 @click.pass_context
 def stats(context: click.Context, /, *, type_names: tuple[str, ...], as_json: bool) -> None:
-    """Show how the tasks of each type have ended, as far as their records are kept.
+    """Show how the tasks of each type ended, and how fast.
 
+    That is of the tasks whose records are kept.
     Durations are those of the last 1,000 that completed, from the start of the last run. The
     failure rate is the part that failed or is dead of those that completed or did.
     """

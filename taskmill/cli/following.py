@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import anyio
 import click
@@ -53,7 +54,9 @@ def events(
     names: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Print what happens as it happens, until the dispatcher stops or Ctrl-C.
+    """Print what happens as it happens.
+
+    It ends when the dispatcher stops, or by Ctrl-C; with --follow by Ctrl-C alone.
 
     Events are not kept: what happened before is in the records, which `list` and `show` print.
     """
@@ -79,8 +82,7 @@ def is_wanted(event: Mapping[str, object], types: tuple[str, ...], names: tuple[
 
 def type_of(event: Mapping[str, object]) -> object:
     """The task type that an event is about, if it is about one."""
-    header = event.get("header")
-    return header.get("type") if isinstance(header, Mapping) else event.get("type")
+    return _part(event, "header").get("type", event.get("type"))
 
 
 def line_of(event: Mapping[str, object], now: datetime) -> Text:
@@ -88,8 +90,8 @@ def line_of(event: Mapping[str, object], now: datetime) -> Text:
     name = str(event.get("event", ""))
     line = Text(f"{now.astimezone():%H:%M:%S} ")
     line.append(f"{name:12}", _COLOURS.get(name, ""))
-    header = event.get("header")
-    if isinstance(header, Mapping):
+    header = _part(event, "header")
+    if header:
         line.append(f" {header.get('id')} {one_line(str(header.get('type')))}")
         if header.get("label") != header.get("type"):
             line.append(f" {one_line(str(header.get('label')))}", "dim")
@@ -97,11 +99,17 @@ def line_of(event: Mapping[str, object], now: datetime) -> Text:
     return line
 
 
+def _part(event: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """One part of an event that has parts of its own; empty where it has none of that name."""
+    part = event.get(name)
+    return cast("Mapping[str, object]", part) if isinstance(part, Mapping) else {}  # it is JSON
+
+
 def _details(event: Mapping[str, object]) -> str:
     """What there is to say beyond the name and the task."""
     said: list[str] = []
-    error = event.get("error")
-    if isinstance(error, Mapping):
+    error = _part(event, "error")
+    if error:
         said.append(f"{error.get('type')}: {error.get('message')}".removeprefix("builtins."))
     for name, value in event.items():
         if name in ("event", "header", "error", "stack", "result") or value in (None, ""):

@@ -28,7 +28,9 @@ _COLOURS = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.PROBLEM: 
 @db_option()
 @click.pass_context
 def doctor(context: click.Context, /, *, as_json: bool) -> None:
-    """Examine the database file: nothing is changed, and its dispatcher is not disturbed.
+    """Examine the database file, and say what to do.
+
+    Nothing is changed, and its dispatcher is not disturbed.
 
     Looked at are its pages and indexes, its schema version, who dispatches and whether that
     process lives, the write-ahead log, permissions, filesystem and free space, and rows that
@@ -51,7 +53,7 @@ def doctor(context: click.Context, /, *, as_json: bool) -> None:
 @db_option()
 @click.pass_context
 def backup(context: click.Context, /, *, destination: Path, as_json: bool) -> None:
-    """Copy the database to DEST, a new file, while it is in use.
+    """Copy the database to a new file, while it is in use.
 
     The copy is the database as of one commit, checked page by page, readable by its owner alone.
     Nothing is overwritten.

@@ -10,12 +10,13 @@ import click
 from rich.text import Text
 
 from taskmill.cli.chosen import Filters, filter_options, selection_of
-from taskmill.cli.database import Client, ask, database_of
+from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import dumped, task_document
 from taskmill.cli.harmless import one_line
 from taskmill.cli.moments import away, clock
 from taskmill.cli.parts import db_option, json_option
 from taskmill.cli.printing import Column, print_table, status_text
+from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
 from taskmill.model.page import MAX_PAGE, Page
 from taskmill.model.record import TaskRecord
@@ -44,7 +45,10 @@ _after = click.option(
 def list_tasks(
     context: click.Context, /, *, limit: int, after: str | None, as_json: bool, **filters: Any
 ) -> None:
-    """List tasks by id: the active ones, unless --status says otherwise."""
+    """List tasks, the active ones unless --status says otherwise.
+
+    They are in the order of their ids, a page at a time.
+    """
     chosen = Filters(**filters)
     selection = selection_of(chosen, ACTIVE)
 
@@ -83,8 +87,9 @@ def list_tasks(
 def dead(
     context: click.Context, /, *, limit: int, after: str | None, as_json: bool, **filters: Any
 ) -> None:
-    """List dead letters, the last one first: tasks whose retries are spent, with their last error.
+    """List dead letters: tasks whose retries are spent.
 
+    The last one comes first, each with its last error.
     `taskmill retry ID` revives one, `taskmill retry --all` every one of them.
     """
     chosen = Filters(**filters)

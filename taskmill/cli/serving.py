@@ -26,12 +26,12 @@ log = logging.getLogger("taskmill")
     help="What is logged to standard error, from this level on.",
 )
 def run(*, reference: str, log_level: str) -> None:
-    """Serve: dispatch what MODULE:SCHEDULER names until SIGINT or SIGTERM.
+    """Serve an application: dispatch until SIGINT or SIGTERM.
 
-    It names the application's scheduler, or a function that makes it. The first signal shuts down
-    as the scheduler's `shutdown` says: it drains, unless told otherwise. A second one stops at
-    once. The exit code is 0 after a shutdown, 1 where the scheduler could not open or failed, and
-    2 where MODULE:SCHEDULER names none.
+    MODULE:SCHEDULER names the application's scheduler, or a function that makes it. The first
+    signal shuts down as the scheduler's `shutdown` says: it drains, unless told otherwise. A
+    second one stops at once. The exit code is 0 after a shutdown, 1 where the scheduler could not
+    open or failed, and 2 where MODULE:SCHEDULER names none.
     """
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"

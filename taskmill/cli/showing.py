@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from taskmill.cli.database import Client, ask, database_of
+from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import as_document, dumped, task_document
 from taskmill.cli.harmless import lines
 from taskmill.cli.parts import db_option, json_option
 from taskmill.cli.printing import console
 from taskmill.cli.sheet import Sheet, Whole, print_sheet
+from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
 from taskmill.model.explanation import Explanation
 from taskmill.model.record import TaskId, TaskRecord
@@ -61,7 +62,10 @@ def show(context: click.Context, /, *, task_id: int, full: bool, as_json: bool) 
 @db_option()
 @click.pass_context
 def explain(context: click.Context, /, *, task_id: int, as_json: bool) -> None:
-    """Say why a task is not running now, gate by gate, or what happened to it."""
+    """Say why a task is not running, or what happened to it.
+
+    Every gate that holds it is named, in the order in which they are asked.
+    """
 
     async def look(client: Client) -> Explanation:
         return await client.queries.explain(TaskId(task_id), domain=None)

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 import click
 
-from taskmill.cli.database import Client, ask, database_of
+from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.harmless import one_line
 from taskmill.cli.moments import when
 from taskmill.cli.parts import coming, db_option, json_option, length
+from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_text
@@ -42,7 +43,7 @@ def pause(
     no_interrupt: bool,
     as_json: bool,
 ) -> None:
-    """Start nothing any more: of the scheduler, of a domain or of a group.
+    """Pause the scheduler, a domain or a group: start nothing of it.
 
     It holds until `resume`, also over a restart. What runs is stopped and goes back to the queue,
     its attempt given back, unless --no-interrupt says otherwise.
@@ -75,7 +76,10 @@ def pause(
 def resume(
     context: click.Context, /, *, domain: str | None, group: str | None, as_json: bool
 ) -> None:
-    """End a pause: of the scheduler, of a domain or of a group. Other pauses still hold."""
+    """End a pause of the scheduler, a domain or a group.
+
+    Other pauses still hold.
+    """
     scope, name = _scope(domain, group)
 
     async def change(client: Client) -> None:

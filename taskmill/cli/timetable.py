@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from taskmill.cli.database import Client, ask, database_of
+from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.harmless import one_line
 from taskmill.cli.moments import away, short, when
 from taskmill.cli.parts import db_option, json_option
 from taskmill.cli.printing import Column, print_table
+from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
 from taskmill.model.changes import Steer
 from taskmill.model.schedules import Cron, Every, Recurrence, ScheduleRecord, ScheduleStatus
@@ -23,7 +24,7 @@ _COLOURS = {ScheduleStatus.ACTIVE: "", ScheduleStatus.PAUSED: "yellow", Schedule
 @db_option()
 @click.pass_context
 def schedules(context: click.Context, /, *, as_json: bool) -> None:
-    """List the schedules: what recurs by which rule, and when it comes next."""
+    """List what recurs; pause, resume or cancel it."""
     if context.invoked_subcommand is not None:
         return
 

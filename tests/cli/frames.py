@@ -40,7 +40,7 @@ async def frame_of(app: App, view: View = View.RUNNING, *, name: str = "app.db")
         case View.WAITING:
             page = await app.scheduler.tasks(status=STATUSES[view])
             tasks = tuple(sorted(page, key=turn_of))
-        case View.ENDED | View.DEAD:
+        case _:
             tasks = (await app.scheduler.history(status=STATUSES.get(view, TERMINAL))).items
     return Frame(
         at=snapshot.at,

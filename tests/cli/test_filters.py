@@ -11,6 +11,7 @@ import pytest
 
 from taskmill.cli.changing import priority_of
 from taskmill.cli.chosen import Filters, filter_options, selection_of
+from taskmill.model.record import TaskId
 from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 
@@ -51,10 +52,10 @@ def test_each_filter_is_a_condition() -> None:
         domain="a",
         types=frozenset({"a::x", "a::y"}),
         statuses=frozenset({TaskStatus.FAILED}),
-        ids=frozenset({5, 6}),
+        ids=frozenset({TaskId(5), TaskId(6)}),
         any_group=False,
         group="s3",
-        parent=4,
+        parent=TaskId(4),
         key="k",
         tags={"job": "7", "empty": "", "eq": "="},
         tag_prefix="j",

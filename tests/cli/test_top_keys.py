@@ -29,20 +29,34 @@ from tests.cli.frames import frame_of, some_tasks
 
 pytestmark = pytest.mark.anyio
 
-KEYS = ["up", "down", "j", "k", "tab", "back-tab", "1", "2", "3", "4", "p", "P", "c", "r", "e"]
-KEYS += [
-    "y",
-    "n",
-    "q",
-    "?",
-    "escape",
-    "enter",
+KEYS = [
+    "up",
+    "down",
+    "j",
+    "k",
     "page-up",
     "page-down",
     "g",
     "G",
     "home",
     "end",
+    "tab",
+    "back-tab",
+    "1",
+    "2",
+    "3",
+    "4",
+    "p",
+    "P",
+    "c",
+    "r",
+    "e",
+    "enter",
+    "y",
+    "n",
+    "q",
+    "?",
+    "escape",
     "x",
 ]
 

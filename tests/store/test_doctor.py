@@ -61,7 +61,10 @@ def write(path: Path, *statements: str | tuple[str, tuple[object, ...]]) -> None
     """Do to a file what another program might."""
     with closing(sqlite3.connect(path)) as db, db:
         for statement in statements:
-            db.execute(*((statement,) if isinstance(statement, str) else statement))
+            if isinstance(statement, str):
+                db.execute(statement)
+            else:
+                db.execute(*statement)
 
 
 # --- sound ---------------------------------------------------------------------------------------

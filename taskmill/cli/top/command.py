@@ -8,12 +8,13 @@ import sys
 import anyio
 import click
 
-from taskmill.cli.database import Client, ask, check_is_database, database_of
+from taskmill.cli.database import ask, check_is_database, database_of
 from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.parts import db_option, json_option
 from taskmill.cli.printing import console
 from taskmill.cli.top.picture import picture
 from taskmill.cli.top.state import Frame, State, View, seen
+from taskmill.client.client import Client
 
 TALL = 60
 """Lines of a frame that is printed where there is no window."""
@@ -42,7 +43,7 @@ TALL = 60
 def top(
     context: click.Context, /, *, once: bool, view: str, interval: float, as_json: bool
 ) -> None:
-    """Watch it live: what runs and how far it is, what waits, what ended, how full all of it is.
+    """Watch it live: what runs, what waits, what has ended.
 
     \b
     up down j k   select a task       tab   running, waiting, ended, dead

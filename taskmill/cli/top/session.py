@@ -11,7 +11,7 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from taskmill.cli.database import Client, database
+from taskmill.cli.database import database
 from taskmill.cli.top.keyboard import keys_of
 from taskmill.cli.top.picture import picture
 from taskmill.cli.top.press import (
@@ -28,6 +28,7 @@ from taskmill.cli.top.press import (
 from taskmill.cli.top.screen import Screen
 from taskmill.cli.top.sight import sight
 from taskmill.cli.top.state import Frame, State, Story, View, seen
+from taskmill.client.client import Client
 from taskmill.model.errors import TaskmillError
 from taskmill.model.pauses import PauseScope
 
@@ -130,20 +131,21 @@ class Session:
     # --- what is done ---
 
     async def _act(self, action: Action) -> None:
-        client = self._client
-        if client is None and not isinstance(action, Refresh):
-            self._tell("the database is not open; nothing was done")
+        if isinstance(action, Refresh):
+            self._hurry.set()
             return
         try:
-            said = await self._done(client, action)
+            said = await self._done(self._client, action)
         except TaskmillError as error:
             said = str(error)
         if said:
             self._tell(said)
         self._hurry.set()
 
-    async def _done(self, client: Client, action: Action) -> str:
+    async def _done(self, client: Client | None, action: Action) -> str:
         """Do it, and say what came of it."""
+        if client is None:
+            return "the database is not open; nothing was done"
         match action:
             case Quit() | Refresh():
                 return ""

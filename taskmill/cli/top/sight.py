@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from taskmill.cli.database import Client
 from taskmill.cli.moments import short
 from taskmill.cli.top.state import STATUSES, Frame, View
+from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
+from taskmill.model.effects import Holder
 from taskmill.model.record import TaskRecord
 from taskmill.model.selection import Selection
 from taskmill.model.status import TERMINAL, TaskStatus
@@ -38,7 +39,7 @@ async def sight(client: Client, path: Path, view: View) -> Frame:
     )
 
 
-def words(holder: Client, now: datetime) -> str:
+def words(holder: Holder, now: datetime) -> str:
     """Who dispatches."""
     length = short(max((now - holder.since).total_seconds(), 0))
     return f"process {holder.pid} on {holder.host} for {length}"
