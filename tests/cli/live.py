@@ -15,7 +15,7 @@ import anyio
 import attrs
 from click.testing import CliRunner, Result
 
-from taskmill import DomainHandle, Scheduler
+from taskmill import DomainHandle, Scheduler, Stop
 from taskmill.cli.commands import taskmill
 from tests.engine.app import Board, Work, domains
 
@@ -34,7 +34,9 @@ class Live:
 @asynccontextmanager
 async def live(path: Path, **options: Any) -> AsyncGenerator[Live]:
     """One that works on ``path`` until the block ends."""
-    scheduler = Scheduler(path, domains=domains(Board()), loop_limit=None, **options)
+    scheduler = Scheduler(
+        path, domains=domains(Board()), loop_limit=None, shutdown=Stop(), **options
+    )
     async with scheduler:
         yield Live(scheduler, scheduler.domain(Work))
 
