@@ -92,6 +92,7 @@ async def test_a_task_is_cancelled_after_a_question_and_explained(path: Path) ->
             window.press("qp")
             await until(window, "the scheduler is paused")
             assert app.scheduler.is_paused
+            await until(window, "PAUSED")
             window.press("p")
             await until(window, "the scheduler is not paused")
             window.press("4")
