@@ -174,7 +174,7 @@ class Client:
         try:
             yield _events_of(frames)
         finally:
-            await frames.close()
+            frames.close()
 
     async def holder(self) -> Holder | None:
         """The process that dispatches; None where none does."""

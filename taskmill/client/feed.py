@@ -67,7 +67,7 @@ class Feed:
         except ConnectionError:
             pass  # the dispatcher has gone; another may come
         finally:
-            await frames.close()
+            frames.close()
 
     def _tell(self, message: Message) -> None:
         event = event_from_json(message["event"], *self._loads(message))

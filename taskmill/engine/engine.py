@@ -245,7 +245,7 @@ class Engine:
                         self._enlistment.load(handlers)
                         self._inbox.load()
                         handlers.start_soon(self._inbox.run)
-                        handlers.start_soon(self._reception.run)
+                        await handlers.start(self._reception.run)
                         self._wake()
                         await self._firing.load(
                             opening.next_fire_ms, self._registry.domains.values()

@@ -97,7 +97,8 @@ def main() -> None:
     role, path, folder, *numbers = sys.argv[1:]
     opened = scheduler(role, path, Path(folder))
     if role == "web":
-        anyio.run(submit, opened, *map(int, numbers))
+        first, last = map(int, numbers)
+        anyio.run(submit, opened, first, last)
     else:
         anyio.run(opened.run)
         print("closed", flush=True)

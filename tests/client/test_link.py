@@ -13,8 +13,7 @@ import anyio
 import pytest
 
 from taskmill import Scheduler
-from taskmill.link.address import LONGEST, address_of
-from taskmill.link.frames import Frames
+from taskmill.link.address import LONGEST, address_of, connect
 from taskmill.link.values import event_from_json
 from taskmill.model import events as kinds
 from taskmill.model.errors import PayloadError
@@ -90,12 +89,12 @@ async def test_an_error_of_the_dispatcher_is_told_by_its_name(tmp_path: Path) ->
     path = tmp_path / "app.db"
     async with open_app(str(path)):
         await anyio.sleep(0.1)
-        frames = Frames(await anyio.connect_unix(str(address_of(path))))
+        frames = await connect(address_of(path))
         try:
             await frames.send({"verb": "explain", "id": 7, "task": 99})
             answer = await frames.receive()
         finally:
-            await frames.close()
+            frames.close()
         assert (answer["id"], answer["error"]) == (7, "UnknownTaskError")
         assert "99" in answer["message"]
 

@@ -130,7 +130,7 @@ async def test_sigterm_under_load_puts_back_what_does_not_end_and_leaves_nothing
 ) -> None:
     path = tmp_path / "app.db"
     async with Scheduler(path, domains=[Domain(Shop, tasks=[Job])], dispatch=False) as client:
-        await client.submit_many([Job(number=n, seconds=0.001) for n in range(2000)])
+        await client.submit_many([Job(number=n, seconds=0.05) for n in range(2000)])
         await client.submit_many([Job(number=n, seconds=60) for n in range(2000, 2004)], priority=1)
     with service("dispatch", path) as dispatcher:
         dispatcher.read_until("open")
@@ -158,17 +158,22 @@ async def test_sigterm_under_load_puts_back_what_does_not_end_and_leaves_nothing
 
 async def test_a_standby_takes_over_from_a_killed_dispatcher(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
-    with service("dispatch", path) as first, service("standby", path) as second:
+    with service("dispatch", path) as first:
         first.read_until("open")
-        wait_for(tmp_path / "standby.log", "standing by: ")
-        first.kill()
-        second.read_until("open")
-        async with Scheduler(path, domains=[Domain(Shop, tasks=[Job])], dispatch=False) as client:
-            submitted = await client.submit(Job(number=1))
-            assert (await client.wait(submitted.id)).status is TaskStatus.COMPLETED
-        second.process.send_signal(signal.SIGTERM)
-        second.read_until("closed")
-        assert second.process.wait() == 0
+        with service("standby", path) as second:
+            wait_for(tmp_path / "standby.log", "standing by: ")
+            first.kill()
+            second.read_until("open")
+            await check_works(path)
+            second.process.send_signal(signal.SIGTERM)
+            second.read_until("closed")
+            assert second.process.wait() == 0
+
+
+async def check_works(path: Path) -> None:
+    async with Scheduler(path, domains=[Domain(Shop, tasks=[Job])], dispatch=False) as client:
+        submitted = await client.submit(Job(number=1))
+        assert (await client.wait(submitted.id)).status is TaskStatus.COMPLETED
 
 
 async def test_a_standby_that_is_told_to_stop_goes_quietly(tmp_path: Path) -> None:

@@ -295,12 +295,12 @@ REQUESTS: list[Request] = [
 ]
 
 
-def ask(db: sqlite3.Connection) -> object:
-    return visiting.request(db, REQUESTS, now_ms=T0)
+def ask(db: sqlite3.Connection) -> None:
+    visiting.request(db, REQUESTS, now_ms=T0)
 
 
-def settle_inbox(db: sqlite3.Connection) -> object:
-    return visiting.settle(db, now_ms=T0 + 5)
+def settle_inbox(db: sqlite3.Connection) -> None:
+    visiting.settle(db, now_ms=T0 + 5)
 
 
 @pytest.mark.parametrize("fault", [Fault.DIES_BEFORE, Fault.DIES_AFTER])
