@@ -23,6 +23,7 @@ from taskmill.engine.clock import Clock, SystemClock
 from taskmill.engine.control import Control
 from taskmill.engine.engine import Engine
 from taskmill.engine.hub import EventStream, Hub
+from taskmill.engine.meters import Meters
 from taskmill.engine.parts import (
     check_part,
     check_slots,
@@ -47,6 +48,7 @@ from taskmill.handle import DomainHandle
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.events import Event, Lagged, TaskEvent
 from taskmill.model.limits import check_text, check_whole
+from taskmill.model.metrics import Metrics
 from taskmill.model.options import SubmitOptions, TaskOptions, check_options
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
@@ -164,6 +166,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         self._loop_limit = checked_loop_limit(loop_limit)
         self._clock: Clock = clock or SystemClock()
         self._rng = rng or Random()  # noqa: S311 - spreads retries; nothing secret
+        self._meters = Meters(self._registry.by_domain(), self._executors)
         self._hub = Hub()
         self._engine: Engine | None = None
 
@@ -257,6 +260,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
             retention=self._retention,
             loop_limit=self._loop_limit,
             hub=self._hub,
+            meters=self._meters,
             clock=self._clock,
             rng=self._rng,
             handle=self.domain,
@@ -309,6 +313,15 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     async def snapshot(self) -> SchedulerSnapshot:
         """What runs and waits now, in all domains and groups, and which limits are in force."""
         return await self._opened().snapshots.of_all()
+
+    def metrics(self) -> Metrics:
+        """What was counted since this object was made, and how it stands, from memory.
+
+        From any thread, also while it is closed. Where a figure is read while the event loop goes
+        on, another may be a moment older. Tasks that wait for a later time, for others or for
+        their children are in the store alone: `snapshot` counts them.
+        """
+        return self._meters.read()
 
     # --- steering ---
 

@@ -130,12 +130,17 @@ def _back(
         return Failed(header=header, load=load, error=error, will_retry=True, retry_at=retry_at)
     if settled.after is not None and settled.after.ends_as is not None:
         return None
-    why = InterruptCause.SNOOZED if cause is None else InterruptCause.SHUTDOWN
-    if cause is StopCause.PAUSED:
-        why = InterruptCause.PAUSED
-    if settlement.is_interrupted:
-        why = InterruptCause.CRASH
+    why = interrupt_cause(settlement, cause)
     return Interrupted(header=header, load=load, cause=why)
+
+
+def interrupt_cause(settlement: Settlement, cause: StopCause | None) -> InterruptCause:
+    """Why a run that went back to the queue did not count; ``cause``: it was told to stop."""
+    if settlement.is_interrupted:
+        return InterruptCause.CRASH
+    if cause is StopCause.PAUSED:
+        return InterruptCause.PAUSED
+    return InterruptCause.SNOOZED if cause is None else InterruptCause.SHUTDOWN
 
 
 def event_of(registry: Registry, move: Move) -> AnyTaskEvent | None:

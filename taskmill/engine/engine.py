@@ -25,12 +25,14 @@ from taskmill.engine.hooks import Hooks
 from taskmill.engine.hosting import Hosting
 from taskmill.engine.housekeeping import Housekeeping
 from taskmill.engine.hub import Hub
+from taskmill.engine.meters import Meters
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.queries import Queries
 from taskmill.engine.registry import Registry
 from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
 from taskmill.engine.snapshots import Snapshots
+from taskmill.engine.standing import Onlooker
 from taskmill.engine.steering import Steering
 from taskmill.engine.surroundings import Surroundings
 from taskmill.engine.watchdog import Watchdog
@@ -62,6 +64,7 @@ class Engine:
         retention: Retention,
         loop_limit: timedelta | None,
         hub: Hub,
+        meters: Meters,
         clock: Clock,
         rng: Random,
         find_handle: Callable[[type[DomainKey]], DomainHandle[Any] | None],
@@ -71,8 +74,11 @@ class Engine:
         self.epoch = 0
         self._thread = get_ident()
         self._store = store
+        self._limits = limits
         self._registry = registry
         self._hub = hub
+        self._meters = meters
+        hub.on_drop = meters.event_dropped
         self._find_handle = find_handle
         self._handle = handle
         self._endings = Endings()
@@ -84,10 +90,13 @@ class Engine:
             hub=hub,
             endings=self._endings,
             figures=figures,
+            meters=meters,
             clock=clock,
             rng=rng,
         )
-        self._watchdog = Watchdog(loop_limit, attempts=self._running.attempts, hub=hub)
+        self._watchdog = Watchdog(
+            loop_limit, attempts=self._running.attempts, hub=hub, meters=meters
+        )
         self.dispatcher = Dispatcher(
             limits=limits,
             gauges=gauges,
@@ -97,16 +106,22 @@ class Engine:
             wake=self._wake,
             is_handled=registry.is_handled,
             follow=self._follow,
+            meters=meters,
         )
         self._aftermath = Aftermath(
             registry=registry,
             dispatcher=self.dispatcher,
             hub=hub,
             endings=self._endings,
+            meters=meters,
             stop=self._running.stop,
         )
         self._writer = Writer(
-            store=store, clock=clock, source=self.dispatcher, on_idle=self._is_quiet
+            store=store,
+            clock=clock,
+            source=self.dispatcher,
+            meters=meters,
+            on_idle=self._is_quiet,
         )
         self._enlistment = Enlistment(
             store=store,
@@ -196,6 +211,7 @@ class Engine:
             try:
                 with self.clock.hold():
                     opening = await self._store.open(now=self.clock.now())
+                self._meters.recovered(opening.recovered)
                 if opening.recovered:
                     log.warning("%d interrupted runs are back in the queue", opening.recovered)
                 self.epoch = opening.epoch
@@ -205,6 +221,7 @@ class Engine:
                         self._connect(handlers)
                         self.dispatcher.load(opening)
                         self.steering.load()
+                        self._meters.standing = self._onlooker().look
                         handlers.start_soon(self.dispatcher.alarm.run)
                         handlers.start_soon(self.dispatcher.timer.run)
                         handlers.start_soon(self.steering.alarm.run)
@@ -228,6 +245,7 @@ class Engine:
                 if self._writer.lost is not None:
                     raise self._writer.lost
             finally:
+                self._meters.closed()
                 with self.clock.hold():
                     await self._watchdog.close()
                 self._endings.close()
@@ -264,6 +282,15 @@ class Engine:
             surroundings=self._surroundings(),
         )
         self._watchdog.start()
+
+    def _onlooker(self) -> Onlooker:
+        return Onlooker(
+            registry=self._registry,
+            limits=self._limits,
+            dispatcher=self.dispatcher,
+            running=self._running,
+            clock=self.clock,
+        )
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(

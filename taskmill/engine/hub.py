@@ -99,6 +99,8 @@ class EventStream(
         if len(self._unread) >= self._bound:
             self._unread.popleft()
             self._missed += 1
+            if self._hub is not None:
+                self._hub.on_drop()
         self._unread.append(event)
         self.nudge()
 
@@ -134,6 +136,8 @@ class Hub:
     def __init__(self) -> None:
         self._streams: dict[EventStream[Any], None] = {}
         self.is_closed = False
+        self.on_drop: Callable[[], None] = lambda: None
+        """Called when a stream has dropped an event."""
 
     @property
     def is_heard(self) -> bool:

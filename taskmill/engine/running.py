@@ -21,6 +21,7 @@ from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.figures import Figures
 from taskmill.engine.hub import Hub
+from taskmill.engine.meters import Meters
 from taskmill.engine.registry import Registry
 from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import Writer
@@ -54,6 +55,7 @@ class Running:
         hub: Hub,
         endings: Endings,
         figures: Figures,
+        meters: Meters,
         clock: Clock,
         rng: Random,
     ) -> None:
@@ -63,6 +65,7 @@ class Running:
         self._hub = hub
         self._endings = endings
         self._figures = figures
+        self._meters = meters
         self._clock = clock
         self._rng = rng
         self._attempts: dict[TaskId, Attempt] = {}
@@ -114,6 +117,7 @@ class Running:
             attempt.options.preemptible and record.preemptions < self._limits.max_preemptions
         )
         attempt.has_begun = True
+        self._meters.started(record.type)
         load = load_of(self._registry, record)
         self._hub.publish(
             lambda: Dispatched(header=header_of(attempt.seen), load=load, run=record.run)
@@ -242,6 +246,8 @@ class Running:
             waited = (record.started_at - record.ready_at) / _SECOND
         seconds = self._clock.monotonic() - start.at_ns / 1e9
         self._figures.ended(start.lane.executor, seconds, waited)
+        if attempt.has_begun:
+            self._meters.stopped(record.type, start.lane.executor, seconds, waited)
 
     # --- what came of it ---
 
@@ -253,6 +259,8 @@ class Running:
         elif isinstance(effect, Settled) and effect.status is not None:
             self._requeue(attempt.record, settlement, effect)
             self._announce(attempt, settlement, effect)
+            if attempt.has_begun or effect.status is not TaskStatus.PENDING:
+                self._meters.settled(attempt.record.type, settlement, effect, attempt.cause)
             if effect.status.is_terminal:
                 self._endings.ended(settlement.id)
                 if attempt.record.schedule is not None:
