@@ -43,6 +43,7 @@ from taskmill.engine.pressure import Gauges
 from taskmill.engine.registry import Registry
 from taskmill.engine.service import cause_of, check_loop, check_main_thread, serve
 from taskmill.engine.steering import Steering
+from taskmill.engine.tracing import Tracing
 from taskmill.executors.base import Executor
 from taskmill.handle import DomainHandle
 from taskmill.model.errors import ConfigurationError, InvalidState
@@ -83,6 +84,8 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
 
     ``durability`` is ``"power"`` unless given; a ``store`` has its own.
 
+    ``tracing`` follows submits and attempts, such as `taskmill.otel.OpenTelemetry`.
+
     A handler that blocks the event loop for ``loop_limit`` is named in the log, with the line it
     is at; so is other code that does while handlers run. None turns this off.
     """
@@ -116,10 +119,12 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         store: Store | None = None,
         clock: Clock | None = None,
         rng: Random | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._store = store_of(path, store, durability)
         check_part(clock, "clock", ("now", "monotonic", "hold"))
         check_part(rng, "rng", ("random",))
+        check_part(tracing, "tracing", ("sending", "processing"))
         defaults: TaskOptions = {}
         if retry is not None:
             defaults["retry"] = retry
@@ -167,6 +172,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         self._clock: Clock = clock or SystemClock()
         self._rng = rng or Random()  # noqa: S311 - spreads retries; nothing secret
         self._meters = Meters(self._registry.by_domain(), self._executors)
+        self._tracing = tracing
         self._hub = Hub()
         self._engine: Engine | None = None
 
@@ -263,6 +269,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
             meters=self._meters,
             clock=self._clock,
             rng=self._rng,
+            tracing=self._tracing,
             handle=self.domain,
             find_handle=self.find_domain,
         )

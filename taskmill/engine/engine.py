@@ -35,6 +35,7 @@ from taskmill.engine.snapshots import Snapshots
 from taskmill.engine.standing import Onlooker
 from taskmill.engine.steering import Steering
 from taskmill.engine.surroundings import Surroundings
+from taskmill.engine.tracing import Tracing
 from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
@@ -67,6 +68,7 @@ class Engine:
         meters: Meters,
         clock: Clock,
         rng: Random,
+        tracing: Tracing | None,
         find_handle: Callable[[type[DomainKey]], DomainHandle[Any] | None],
         handle: Callable[[type[DomainKey]], DomainHandle[Any]],
     ) -> None:
@@ -93,6 +95,7 @@ class Engine:
             meters=meters,
             clock=clock,
             rng=rng,
+            tracing=tracing,
         )
         self._watchdog = Watchdog(
             loop_limit, attempts=self._running.attempts, hub=hub, meters=meters
@@ -147,6 +150,7 @@ class Engine:
             clock=clock,
             limits=limits,
             queries=self.queries,
+            tracing=tracing,
         )
         self.steering = Steering(
             limits=limits,

@@ -1,4 +1,4 @@
-"""What is counted of a scheduler, always: a few additions for each task, and no label without end."""
+"""What is counted of a scheduler, always: a few additions for each task, and bounded labels."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from taskmill.engine.figures import Figures
 from taskmill.engine.hub import Hub
 from taskmill.engine.meters import Meters
 from taskmill.engine.registry import Registry
+from taskmill.engine.tracing import Tracing, traced
 from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import Writer
 from taskmill.executors.base import Executor
@@ -58,6 +59,7 @@ class Running:
         meters: Meters,
         clock: Clock,
         rng: Random,
+        tracing: Tracing | None,
     ) -> None:
         self._registry = registry
         self._limits = limits
@@ -68,6 +70,7 @@ class Running:
         self._meters = meters
         self._clock = clock
         self._rng = rng
+        self._tracing = tracing
         self._attempts: dict[TaskId, Attempt] = {}
         self._halting = False
 
@@ -180,7 +183,11 @@ class Running:
     async def _run(self, attempt: Attempt) -> None:
         try:
             executor = self._executors[attempt.start.lane.executor]
-            result = await attempt.run(executor, self._rng.random)
+            if self._tracing is None:
+                result = await attempt.run(executor, self._rng.random)
+            else:
+                run = partial(attempt.run, executor, self._rng.random)
+                result = await traced(self._tracing, attempt.record, run)
         except BaseException as error:  # noqa: BLE001 - the last resort: nothing may pass
             result = attempt.broken(error, self._rng.random)
         self._finish(attempt, result)

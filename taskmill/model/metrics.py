@@ -1,4 +1,4 @@
-"""What is counted of a scheduler, and how it stands, as numbers: what `Scheduler.metrics` returns."""
+"""What is counted of a scheduler, and how it stands: the values of `Scheduler.metrics`."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class TypeStanding:
     paused: int
     """Ready tasks under a pause."""
     oldest_ready: timedelta | None
-    """For how long the oldest ready task under no pause has been ready; None where none is known."""
+    """How long the oldest ready task under no pause has been ready; None where none is known."""
     oldest_paused: timedelta | None
     """The same of those under a pause."""
 
