@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from taskmill.engine.registry import Registry
+from taskmill.executors.tasklog import about
 from taskmill.model.changes import NewTask, Settlement, StopCause
 from taskmill.model.effects import Move, Placed, Settled
 from taskmill.model.errors import PayloadError
@@ -191,8 +192,12 @@ def _result_of(registry: Registry, record: TaskRecord) -> object:
     known = registry.find(record.type)
     try:
         return None if known is None else known.codec.decode_result(record.result)
-    except PayloadError as error:
-        log.warning("task %d: its result does not fit: %s", record.id, error)
+    except PayloadError:  # what it says shows the value, which belongs in no log
+        log.warning(
+            "task %d: its stored result does not fit its type any more",
+            record.id,
+            extra=about(record),
+        )
         return None
 
 

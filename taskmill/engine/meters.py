@@ -178,7 +178,7 @@ class Meters:
     ) -> None:
         """What came of a run has committed."""
         meter, status = self._types.get(task_type, self._others), settled.status
-        if status in meter.ended:
+        if status is not None and status in meter.ended:
             meter.ended[status] += 1
         elif status is TaskStatus.PENDING is settlement.status:
             if settlement.preempted:

@@ -27,6 +27,7 @@ from taskmill.engine.tracing import Tracing, traced
 from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import Writer
 from taskmill.executors.base import Executor
+from taskmill.executors.tasklog import about
 from taskmill.model.changes import Ready, Settlement, StopCause
 from taskmill.model.effects import Effect, Move, Settled
 from taskmill.model.errors import StoreError
@@ -232,7 +233,7 @@ class Running:
             record.id,
             record.type,
             grace,
-            extra={"task_id": record.id, "task_type": record.type, "attempt": record.attempt},
+            extra=about(record),
         )
         load = load_of(self._registry, record)
         self._hub.publish(lambda: StopOverdue(header=header_of(record), load=load, grace=grace))
@@ -307,7 +308,12 @@ class Running:
 
     def _unstorable(self, attempt: Attempt, settlement: Settlement, error: StoreError) -> None:
         """The database refused this one settlement: the task fails, and says why."""
-        log.error("task %d: its outcome could not be stored: %s", settlement.id, error)
+        log.error(
+            "task %d: its outcome could not be stored: %s",
+            settlement.id,
+            error,
+            extra=about(attempt.record),
+        )
         if settlement.reason is not None and settlement.reason.startswith(_UNSTORABLE):
             return  # even that was refused; recovery takes the row up at the next opening
         reason = f"{_UNSTORABLE}: {error}"

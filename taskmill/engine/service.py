@@ -13,6 +13,7 @@ from typing import cast
 import anyio
 
 from taskmill.engine.engine import Engine
+from taskmill.executors.tasklog import about
 from taskmill.model.errors import ConfigurationError, InvalidState, SchedulerFailed, TaskmillError
 from taskmill.model.policies import Shutdown, Stop
 
@@ -46,7 +47,12 @@ async def _leave_overdue(engine: Engine) -> None:
     await engine.overdue()
     left = engine.active_tasks()
     for record in left:
-        log.error("leaving task %d (%s) behind: it does not stop", record.id, record.type)
+        log.error(
+            "leaving task %d (%s) behind: it does not stop",
+            record.id,
+            record.type,
+            extra=about(record),
+        )
     if left:
         logging.shutdown()
         sys.stdout.flush()
