@@ -113,7 +113,8 @@ async def test_every_family_is_named_as_prometheus_wants_it() -> None:
     async with busy_app() as app:
         register(app.scheduler, registry=registry)
         families = list(text_string_to_metric_families(generate_latest(registry).decode()))
-        strictly = list(read_openmetrics(generate_openmetrics(registry).decode()))
+        openmetrics = generate_openmetrics(registry)  # type: ignore[no-untyped-call]
+        strictly = list(read_openmetrics(openmetrics.decode()))  # type: ignore[no-untyped-call]
     assert {f"{f.name}_total" if f.type == "counter" else f.name for f in strictly} == {
         each.name for each in FAMILIES
     }
