@@ -26,11 +26,14 @@ from taskmill.engine.hub import EventStream, Hub
 from taskmill.engine.meters import Meters
 from taskmill.engine.parts import (
     check_part,
+    check_ports,
+    check_preemption,
     check_slots,
     checked,
     checked_loop_limit,
     checked_mode,
     checked_policy,
+    defaults_of,
     executors_of,
     groups_of,
     rates_of,
@@ -48,9 +51,9 @@ from taskmill.executors.base import Executor
 from taskmill.handle import DomainHandle
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.events import Event, Lagged, TaskEvent
-from taskmill.model.limits import check_text, check_whole
+from taskmill.model.limits import check_text
 from taskmill.model.metrics import Metrics
-from taskmill.model.options import SubmitOptions, TaskOptions, check_options
+from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
 from taskmill.model.policies import Drain, Priority, Retention, RetryPolicy, Shutdown, Stop
@@ -64,7 +67,6 @@ from taskmill.store.base import Store
 from taskmill.store.sqlite.store import Durability
 
 log = logging.getLogger("taskmill")
-
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
@@ -83,7 +85,6 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     fail, its block is cancelled and ends with SchedulerFailed.
 
     ``durability`` is ``"power"`` unless given; a ``store`` has its own.
-
     ``tracing`` follows submits and attempts, such as `taskmill.otel.OpenTelemetry`.
 
     A handler that blocks the event loop for ``loop_limit`` is named in the log, with the line it
@@ -122,25 +123,15 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         tracing: Tracing | None = None,
     ) -> None:
         self._store = store_of(path, store, durability)
-        check_part(clock, "clock", ("now", "monotonic", "hold"))
-        check_part(rng, "rng", ("random",))
-        check_part(tracing, "tracing", ("sending", "processing"))
-        defaults: TaskOptions = {}
-        if retry is not None:
-            defaults["retry"] = retry
-        if ttl is not None:
-            defaults["ttl"] = ttl
-        check_options(defaults, TaskOptions.__annotations__, "the scheduler")
+        check_ports(clock, rng, tracing)
         self._executors = executors_of({} if executors is None else executors)
         self._routing = routing_of(routing)
         placing = Placing(self._executors, self._routing)
-        self._registry = Registry(domains, state, defaults, placing)
+        self._registry = Registry(domains, state, defaults_of(retry, ttl), placing)
         if not self._registry.domains:
             raise ConfigurationError("a scheduler needs a domain: Scheduler(..., domains=[...])")
         check_slots(max_concurrency)
-        if preempt_at is not None:
-            check_whole(preempt_at, 0, 255, "preempt_at")
-        check_whole(max_preemptions, 0, 1_000_000, "max_preemptions")
+        check_preemption(preempt_at, max_preemptions)
         check_part(resources, "resources", ["sample"])
         capacity = checked(io_capacity, IoBudget, "io_capacity", "IoBudget(read=200_000_000)")
         self._gauges_of = partial(
@@ -322,11 +313,9 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         return await self._opened().snapshots.of_all()
 
     def metrics(self) -> Metrics:
-        """What was counted since this object was made, and how it stands, from memory.
+        """What was counted since this object was made, and how it stands; from memory, any thread.
 
-        From any thread, also while it is closed. Where a figure is read while the event loop goes
-        on, another may be a moment older. Tasks that wait for a later time, for others or for
-        their children are in the store alone: `snapshot` counts them.
+        What waits for a later time, for other tasks or for children is in `snapshot` alone.
         """
         return self._meters.read()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from taskmill.engine.lanes import START, WINDOW, LaneQueue, Level, Position
+from taskmill.engine.lanes import START, WINDOW, LaneQueue, Level, Position, levels_of
 from taskmill.engine.pools import Pool
 from taskmill.engine.startable import Startable
 from taskmill.engine.timers import Timers
@@ -270,14 +270,7 @@ class ReadyQueue:
 
     def urgent(self) -> list[tuple[int, Level, LaneQueue]]:
         """The levels whose tasks may preempt, with their priorities, best first."""
-        levels = [
-            (priority, level.window[0], level, queue)
-            for queue in self._urgent
-            for priority, level in queue.levels.items()
-            if level.window
-        ]
-        levels.sort(key=lambda entry: entry[:2])
-        return [(priority, level, queue) for priority, _, level, queue in levels]
+        return levels_of(self._urgent)
 
     @property
     def startable(self) -> int:
