@@ -84,7 +84,13 @@ from taskmill.model.events import Waiting as Waiting
 from taskmill.model.explanation import Explanation as Explanation
 from taskmill.model.explanation import GroupPlace as GroupPlace
 from taskmill.model.explanation import Hold as Hold
+from taskmill.model.metrics import ExecutorMetrics as ExecutorMetrics
+from taskmill.model.metrics import ExecutorStanding as ExecutorStanding
+from taskmill.model.metrics import Histogram as Histogram
 from taskmill.model.metrics import Metrics as Metrics
+from taskmill.model.metrics import Standing as Standing
+from taskmill.model.metrics import TypeMetrics as TypeMetrics
+from taskmill.model.metrics import TypeStanding as TypeStanding
 from taskmill.model.options import SubmitOptions as SubmitOptions
 from taskmill.model.options import TaskFilter as TaskFilter
 from taskmill.model.options import TaskOptions as TaskOptions
