@@ -174,10 +174,10 @@ class Meters:
     def stopped(self, task_type: str, executor: str, seconds: float, waited: float | None) -> None:
         """A run has ended that held a slot so long; ``waited`` is from ready to its start."""
         meter = self._types.get(task_type, self._others)
-        seconds = max(seconds, 0.0)  # clocks round
+        seconds = seconds if seconds > 0 else 0.0  # clocks round, and are set back
         meter.run.add(seconds)
         if waited is not None:
-            meter.wait.add(max(waited, 0.0))
+            meter.wait.add(waited if waited > 0 else 0.0)
         used = self._executors[executor]
         used[0] += 1
         used[1] += seconds
