@@ -12,6 +12,10 @@ from taskmill.define.task import TaskType as TaskType
 from taskmill.engine.clock import Clock as Clock
 from taskmill.engine.hub import EventStream as EventStream
 from taskmill.engine.placing import TypeRoute as TypeRoute
+from taskmill.engine.tracing import AttemptEnd as AttemptEnd
+from taskmill.engine.tracing import Processing as Processing
+from taskmill.engine.tracing import Sending as Sending
+from taskmill.engine.tracing import Tracing as Tracing
 from taskmill.executors.base import Executor as Executor
 from taskmill.executors.base import Failure as Failure
 from taskmill.executors.base import Host as Host
@@ -31,6 +35,7 @@ from taskmill.model.errors import ConfigurationError as ConfigurationError
 from taskmill.model.errors import InvalidDependency as InvalidDependency
 from taskmill.model.errors import InvalidState as InvalidState
 from taskmill.model.errors import InvalidTag as InvalidTag
+from taskmill.model.errors import MissingExtra as MissingExtra
 from taskmill.model.errors import MissingStateError as MissingStateError
 from taskmill.model.errors import PayloadError as PayloadError
 from taskmill.model.errors import PayloadTooLarge as PayloadTooLarge
@@ -79,6 +84,13 @@ from taskmill.model.events import Waiting as Waiting
 from taskmill.model.explanation import Explanation as Explanation
 from taskmill.model.explanation import GroupPlace as GroupPlace
 from taskmill.model.explanation import Hold as Hold
+from taskmill.model.metrics import ExecutorMetrics as ExecutorMetrics
+from taskmill.model.metrics import ExecutorStanding as ExecutorStanding
+from taskmill.model.metrics import Histogram as Histogram
+from taskmill.model.metrics import Metrics as Metrics
+from taskmill.model.metrics import Standing as Standing
+from taskmill.model.metrics import TypeMetrics as TypeMetrics
+from taskmill.model.metrics import TypeStanding as TypeStanding
 from taskmill.model.options import SubmitOptions as SubmitOptions
 from taskmill.model.options import TaskFilter as TaskFilter
 from taskmill.model.options import TaskOptions as TaskOptions

@@ -24,8 +24,11 @@ from taskmill.engine.clock import Clock, SystemClock
 from taskmill.engine.control import Control
 from taskmill.engine.engine import Engine
 from taskmill.engine.hub import EventStream, Hub
+from taskmill.engine.meters import Meters
 from taskmill.engine.parts import (
     check_part,
+    check_ports,
+    check_preemption,
     check_slots,
     checked,
     checked_interval,
@@ -33,6 +36,7 @@ from taskmill.engine.parts import (
     checked_mode,
     checked_policy,
     checked_role,
+    defaults_of,
     executors_of,
     groups_of,
     rates_of,
@@ -52,12 +56,14 @@ from taskmill.engine.service import (
     serve,
 )
 from taskmill.engine.steering import Steering
+from taskmill.engine.tracing import Tracing
 from taskmill.executors.base import Executor
 from taskmill.handle import DomainHandle
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.events import Event, Lagged, TaskEvent
-from taskmill.model.limits import check_text, check_whole
-from taskmill.model.options import SubmitOptions, TaskOptions, check_options
+from taskmill.model.limits import check_text
+from taskmill.model.metrics import Metrics
+from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
 from taskmill.model.policies import Drain, Priority, Retention, RetryPolicy, Shutdown, Stop
@@ -71,7 +77,6 @@ from taskmill.store.base import Store
 from taskmill.store.sqlite.store import Durability
 
 log = logging.getLogger("taskmill")
-
 
 D = TypeVar("D", bound=DomainKey)
 R = TypeVar("R")
@@ -90,6 +95,7 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     fail, its block is cancelled and ends with SchedulerFailed.
 
     ``durability`` is ``"power"`` unless given; a ``store`` has its own.
+    ``tracing`` follows submits and attempts, such as `taskmill.otel.OpenTelemetry`.
 
     With ``dispatch=False`` it submits, asks and looks on while another process dispatches from the
     same file; no handler, schedule or hook of a domain runs here, and types without a handler can
@@ -136,28 +142,22 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         store: Store | None = None,
         clock: Clock | None = None,
         rng: Random | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._store = store_of(path, store, durability)
-        check_part(clock, "clock", ("now", "monotonic", "hold"))
-        check_part(rng, "rng", ("random",))
-        defaults: TaskOptions = {}
-        if retry is not None:
-            defaults["retry"] = retry
-        if ttl is not None:
-            defaults["ttl"] = ttl
-        check_options(defaults, TaskOptions.__annotations__, "the scheduler")
+        check_ports(clock, rng, tracing)
         self._executors = executors_of({} if executors is None else executors)
         self._routing = routing_of(routing)
         placing = Placing(self._executors, self._routing)
         self._dispatches = checked_role(self._store, dispatch=dispatch, standby=standby)
         self._standby = standby
-        self._registry = Registry(domains, state, defaults, placing, only_submits=not dispatch)
+        self._registry = Registry(
+            domains, state, defaults_of(retry, ttl), placing, only_submits=not dispatch
+        )
         if not self._registry.domains:
             raise ConfigurationError("a scheduler needs a domain: Scheduler(..., domains=[...])")
         check_slots(max_concurrency)
-        if preempt_at is not None:
-            check_whole(preempt_at, 0, 255, "preempt_at")
-        check_whole(max_preemptions, 0, 1_000_000, "max_preemptions")
+        check_preemption(preempt_at, max_preemptions)
         check_part(resources, "resources", ["sample"])
         capacity = checked(io_capacity, IoBudget, "io_capacity", "IoBudget(read=200_000_000)")
         self._gauges_of = partial(
@@ -189,6 +189,8 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
         self._poll_interval = checked_interval(poll_interval)
         self._clock: Clock = clock or SystemClock()
         self._rng = rng or Random()  # noqa: S311 - spreads retries; nothing secret
+        self._meters = Meters(self._registry.by_domain(), self._executors)
+        self._tracing = tracing
         self._hub = Hub()
         self._engine: Engine | Client | None = None
 
@@ -295,7 +297,9 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
                 limits=self._limits,
                 poll_interval=self._poll_interval,
                 hub=self._hub,
+                meters=self._meters,
                 clock=self._clock,
+                tracing=self._tracing,
             )
         return Engine(
             store=self._store,
@@ -308,8 +312,10 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
             poll_interval=self._poll_interval,
             standby=self._standby,
             hub=self._hub,
+            meters=self._meters,
             clock=self._clock,
             rng=self._rng,
+            tracing=self._tracing,
             handle=self.domain,
             find_handle=self.find_domain,
         )
@@ -360,6 +366,13 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     async def snapshot(self) -> SchedulerSnapshot:
         """What runs and waits now, in all domains and groups, and which limits are in force."""
         return await self._opened().snapshots.of_all()
+
+    def metrics(self) -> Metrics:
+        """What was counted since this object was made, and how it stands; from memory, any thread.
+
+        What waits for a later time, for other tasks or for children is in `snapshot` alone.
+        """
+        return self._meters.read()
 
     # --- steering ---
 

@@ -66,12 +66,17 @@ def test_every_public_name_has_a_docstring() -> None:
 
 def test_importing_taskmill_imports_no_extra_and_configures_no_logging() -> None:
     code = (
-        "import sys, logging, taskmill; "
-        "assert not logging.getLogger('taskmill').handlers; "
-        "assert not logging.getLogger().handlers; "
+        "import sys, logging, taskmill, taskmill.testing; "
+        "loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]; "
+        "loggers = [each for each in loggers if isinstance(each, logging.Logger)]; "
+        "assert not any(each.handlers or each.filters for each in loggers); "
+        "ours = [each for each in loggers if each.name.startswith('taskmill')]; "
+        "assert ours and not any(each.level or not each.propagate for each in ours); "
+        "assert logging.getLogger().level == logging.WARNING; "
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
-    assert not {"click", "rich", "psutil", "orjson", "matplotlib"} & set(run.stdout.split())
+    extras = {"click", "rich", "psutil", "orjson", "matplotlib", "prometheus_client"}
+    assert not {*extras, "opentelemetry"} & set(run.stdout.split())

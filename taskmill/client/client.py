@@ -18,10 +18,12 @@ from taskmill.engine.clock import Clock
 from taskmill.engine.control import Control
 from taskmill.engine.enlistment import Enlistment
 from taskmill.engine.hub import Hub
+from taskmill.engine.meters import Meters
 from taskmill.engine.queries import Queries
 from taskmill.engine.registry import Registry
 from taskmill.engine.schedules import Schedules
 from taskmill.engine.steering import Steering
+from taskmill.engine.tracing import Tracing
 from taskmill.engine.tuning import Tuning
 from taskmill.engine.writer import Writer
 from taskmill.link.frames import Frames
@@ -44,7 +46,9 @@ class Client:
         limits: Limits,
         poll_interval: timedelta,
         hub: Hub,
+        meters: Meters,
         clock: Clock,
+        tracing: Tracing | None = None,
     ) -> None:
         home = store.home()
         if home is None:
@@ -59,7 +63,11 @@ class Client:
         self._feed = Feed(line=self._line, hub=hub, registry=registry, poll_interval=poll_interval)
         self._requests = Requests(store=store, limits=limits, clock=clock)
         self._writer = Writer(
-            store=self._requests, clock=clock, source=self._requests, on_idle=_nothing
+            store=self._requests,
+            clock=clock,
+            source=self._requests,
+            meters=meters,
+            on_idle=_nothing,
         )
         remote = Remote(
             store=store,
@@ -83,6 +91,7 @@ class Client:
             clock=clock,
             limits=limits,
             queries=self.queries,
+            tracing=tracing,
         )
         self.steering = Steering(limits=limits, applying=remote, clock=clock)
         self.schedules = Schedules(store=store, registry=registry, applying=remote, clock=clock)
@@ -174,7 +183,7 @@ class Client:
         try:
             yield _events_of(frames)
         finally:
-            await frames.close()
+            frames.close()
 
     async def holder(self) -> Holder | None:
         """The process that dispatches; None where none does."""

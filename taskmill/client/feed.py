@@ -67,7 +67,7 @@ class Feed:
         except ConnectionError:
             pass  # the dispatcher has gone; another may come
         finally:
-            await frames.close()
+            frames.close()
 
     def _tell(self, message: Message) -> None:
         event = event_from_json(message["event"], *self._loads(message))
@@ -78,7 +78,7 @@ class Feed:
 
     def _loads(self, message: Message) -> tuple[object, object]:
         """The payload and the result of an event; what cannot be read of them is an error."""
-        header = message["event"].get("header") or {}
+        header: Message = message["event"].get("header") or {}
         name = str(header.get("type"))
         known = self._registry.find(name)
         if known is None or "payload" not in message:

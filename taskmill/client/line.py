@@ -51,7 +51,7 @@ class _Connection:
             self.is_closed = True
             for call in self._calls.values():
                 call.answered.set()
-            await self.frames.close()
+            self.frames.close()
 
     async def ask(self, verb: str, values: Message) -> Message:
         self._last += 1
@@ -101,12 +101,12 @@ class Line:
     async def open_stream(self, verb: str) -> Frames:
         """A connection of its own for a verb that answers on and on."""
         try:
-            frames = Frames(await connect(self._address))
+            frames = await connect(self._address)
             try:
                 await frames.send({"verb": verb, "id": 0})
                 await frames.receive()
             except BaseException:
-                await frames.close()
+                frames.close()
                 raise
         except ConnectionError as error:
             raise NobodyThere from error
@@ -124,7 +124,7 @@ class Line:
         async with self._connecting:
             if self._connection is None or self._connection.is_closed:
                 try:
-                    frames = Frames(await connect(self._address))
+                    frames = await connect(self._address)
                 except ConnectionError as error:
                     raise NobodyThere from error
                 self._connection = _Connection(frames)

@@ -12,6 +12,7 @@ import anyio
 from taskmill.client.client import Client
 from taskmill.engine.clock import Clock, SystemClock
 from taskmill.engine.hub import Hub
+from taskmill.engine.meters import Meters
 from taskmill.engine.placing import Placing
 from taskmill.engine.registry import Registry
 from taskmill.engine.service import cause_of
@@ -34,6 +35,7 @@ async def visiting(path: Path, clock: Clock | None = None) -> AsyncGenerator[Cli
         limits=Limits(max_concurrency=1, kinds={}),
         poll_interval=POLL,
         hub=Hub(),
+        meters=Meters([], []),
         clock=clock or SystemClock(),
     )
     failure: BaseException | None = None

@@ -8,6 +8,7 @@ from taskmill.engine.announce import Load, enqueued, event_of
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.hub import Hub
+from taskmill.engine.meters import Meters
 from taskmill.engine.registry import Registry
 from taskmill.model.changes import NewTask, StopCause
 from taskmill.model.effects import Move, Placed
@@ -37,18 +38,21 @@ class Aftermath:
         dispatcher: Dispatcher,
         hub: Hub,
         endings: Endings,
+        meters: Meters,
         stop: Callable[[TaskId, StopCause], None],
     ) -> None:
         self._registry = registry
         self._dispatcher = dispatcher
         self._hub = hub
         self._endings = endings
+        self._meters = meters
         self._stop = stop
         self.on_occurrence_ended: Callable[[], None] = lambda: None
         """Called when the task of a schedule has ended."""
 
     def arrived(self, new: NewTask, placed: Placed, load: Load) -> None:
         """Follow what became of a task that was submitted; ``load`` gives its payload."""
+        self._meters.submitted(new.type, placed.outcome)
         if placed.ready is not None:
             self._dispatcher.add(placed.ready)
         elif placed.is_due and new.due_at_ms is not None:
@@ -69,6 +73,8 @@ class Aftermath:
                 self._stop(after.id, _CAUSES[after.ends_as])
             if self._hub.is_heard:
                 self._tell(move)
+            if after.status is not before.status:
+                self._meters.moved(move)
             if after.status.is_terminal and not before.status.is_terminal:
                 self._endings.ended(after.id)
                 if after.schedule is not None:

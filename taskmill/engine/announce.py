@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from taskmill.engine.registry import Registry
+from taskmill.executors.tasklog import about
 from taskmill.model.changes import NewTask, Settlement, StopCause
 from taskmill.model.effects import Move, Placed, Settled
 from taskmill.model.errors import PayloadError
@@ -130,12 +131,17 @@ def _back(
         return Failed(header=header, load=load, error=error, will_retry=True, retry_at=retry_at)
     if settled.after is not None and settled.after.ends_as is not None:
         return None
-    why = InterruptCause.SNOOZED if cause is None else InterruptCause.SHUTDOWN
-    if cause is StopCause.PAUSED:
-        why = InterruptCause.PAUSED
-    if settlement.is_interrupted:
-        why = InterruptCause.CRASH
+    why = interrupt_cause(settlement, cause)
     return Interrupted(header=header, load=load, cause=why)
+
+
+def interrupt_cause(settlement: Settlement, cause: StopCause | None) -> InterruptCause:
+    """Why a run that went back to the queue did not count; ``cause``: it was told to stop."""
+    if settlement.is_interrupted:
+        return InterruptCause.CRASH
+    if cause is StopCause.PAUSED:
+        return InterruptCause.PAUSED
+    return InterruptCause.SNOOZED if cause is None else InterruptCause.SHUTDOWN
 
 
 def event_of(registry: Registry, move: Move) -> AnyTaskEvent | None:
@@ -186,8 +192,12 @@ def _result_of(registry: Registry, record: TaskRecord) -> object:
     known = registry.find(record.type)
     try:
         return None if known is None else known.codec.decode_result(record.result)
-    except PayloadError as error:
-        log.warning("task %d: its result does not fit: %s", record.id, error)
+    except PayloadError:  # what it says shows the value, which belongs in no log
+        log.warning(
+            "task %d: its stored result does not fit its type any more",
+            record.id,
+            extra=about(record),
+        )
         return None
 
 

@@ -17,6 +17,7 @@ from taskmill.engine.enlistment import Enlistment
 from taskmill.engine.intake import Intake
 from taskmill.engine.queries import Queries, unknown_task
 from taskmill.engine.registry import Registry
+from taskmill.engine.tracing import Tracing, types_of
 from taskmill.model.changes import (
     CancelTask,
     CancelWhere,
@@ -68,6 +69,7 @@ class Control:
         clock: Clock,
         limits: Limits,
         queries: Queries,
+        tracing: Tracing | None,
     ) -> None:
         self._registry = registry
         self._applying = applying
@@ -76,6 +78,7 @@ class Control:
         self._clock = clock
         self._limits = limits
         self._queries = queries
+        self._tracing = tracing
 
     # --- submit ---
 
@@ -94,9 +97,23 @@ class Control:
         tasks = checked_items(tasks, "what submit_many takes", "[Send(...)]")
         if not tasks:
             return []
-        prepared = await self._prepared(
-            tasks, Intake(self._registry, call, self._clock.now(), at_least=at_least)
-        )
+        if self._tracing is None:
+            return await self._submit(tasks, call, at_least)
+        with self._tracing.sending(types_of(tasks)) as sending:
+            submitted = await self._submit(tasks, call, at_least, sending.carrier)
+            sending.sent(submitted)
+            return submitted
+
+    async def _submit(
+        self,
+        tasks: Sequence[Task[Any, Any]],
+        call: SubmitOptions,
+        at_least: int | None,
+        carrier: Mapping[str, str] | None = None,
+    ) -> list[Submitted[Any]]:
+        now = self._clock.now()
+        intake = Intake(self._registry, call, now, at_least=at_least, carrier=carrier)
+        prepared = await self._prepared(tasks, intake)
         connection = call.get("connection")
         if connection is not None:
             effect: Effect = await self._enlistment.submit(connection, prepared)

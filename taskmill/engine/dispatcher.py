@@ -9,6 +9,7 @@ from functools import partial
 import anyio
 
 from taskmill.engine.clock import Alarm, Clock
+from taskmill.engine.meters import Meters
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.ready import ReadyQueue
 from taskmill.engine.timed import Timed
@@ -19,7 +20,7 @@ from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.times import from_ms, to_ms
-from taskmill.rules.gates import Gate
+from taskmill.rules.gates import Gate, GateKind
 from taskmill.rules.limits import Limits
 from taskmill.rules.plan import Start, plan
 from taskmill.rules.preempt import Urgent, victims
@@ -56,8 +57,9 @@ class Dispatcher:
         wake: Callable[[], None],
         is_handled: Callable[[str], bool],
         follow: Callable[[Iterable[Move]], None],
+        meters: Meters,
     ) -> None:
-        self.queue = ReadyQueue(limits)
+        self.queue = ReadyQueue(limits, on_park=meters.held)
         self.starts: dict[TaskId, Start] = {}
         """What holds a slot: claimed, running, or told to stop and not stopped yet."""
         self._limits = limits
@@ -68,6 +70,7 @@ class Dispatcher:
         self._wake = wake
         self._is_handled = is_handled
         self._follow = follow
+        self._meters = meters
         self._claiming: dict[TaskId, Ready] = {}
         self._retries = 0
         self._next_due: datetime | None = None
@@ -194,6 +197,10 @@ class Dispatcher:
                 yield claim, partial(self._claimed, start)
             if not self._limits.all.is_taken_alone:
                 self._preempt(now_ns)
+            if self.queue.has_open:
+                self._meters.held(GateKind.GLOBAL)  # the decision leaves nothing else open
+        elif self.queue.has_open:
+            self._meters.held(GateKind.SCHEDULER_PAUSE)
         for refill in self.queue.refills():
             yield refill, partial(self._refilled, refill)
         due = self._next_due

@@ -28,6 +28,7 @@ from taskmill.engine.housekeeping import Housekeeping
 from taskmill.engine.hub import Hub
 from taskmill.engine.inbox import Inbox
 from taskmill.engine.local import Local
+from taskmill.engine.meters import Meters
 from taskmill.engine.pausing import Pausing
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.queries import Queries
@@ -37,8 +38,10 @@ from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
 from taskmill.engine.showing import Live
 from taskmill.engine.snapshots import Snapshots
+from taskmill.engine.standing import Onlooker
 from taskmill.engine.steering import Steering
 from taskmill.engine.surroundings import Surroundings
+from taskmill.engine.tracing import Tracing
 from taskmill.engine.tuning import Tuning
 from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import LAST_TRIES, Writer
@@ -72,8 +75,10 @@ class Engine:
         poll_interval: timedelta,
         standby: bool,
         hub: Hub,
+        meters: Meters,
         clock: Clock,
         rng: Random,
+        tracing: Tracing | None,
         find_handle: Callable[[type[DomainKey]], DomainHandle[Any] | None],
         handle: Callable[[type[DomainKey]], DomainHandle[Any]],
     ) -> None:
@@ -83,8 +88,11 @@ class Engine:
         self._standby = poll_interval if standby else None
         self._is_standing_by = False
         self._store = store
+        self._limits = limits
         self._registry = registry
         self._hub = hub
+        self._meters = meters
+        hub.on_drop = meters.event_dropped
         self._find_handle = find_handle
         self._handle = handle
         self._endings = Endings()
@@ -96,10 +104,14 @@ class Engine:
             hub=hub,
             endings=self._endings,
             figures=figures,
+            meters=meters,
             clock=clock,
             rng=rng,
+            tracing=tracing,
         )
-        self._watchdog = Watchdog(loop_limit, attempts=self._running.attempts, hub=hub)
+        self._watchdog = Watchdog(
+            loop_limit, attempts=self._running.attempts, hub=hub, meters=meters
+        )
         self.dispatcher = Dispatcher(
             limits=limits,
             gauges=gauges,
@@ -109,16 +121,22 @@ class Engine:
             wake=self._wake,
             is_handled=registry.is_handled,
             follow=self._follow,
+            meters=meters,
         )
         self._aftermath = Aftermath(
             registry=registry,
             dispatcher=self.dispatcher,
             hub=hub,
             endings=self._endings,
+            meters=meters,
             stop=self._running.stop,
         )
         self._writer = Writer(
-            store=store, clock=clock, source=self.dispatcher, on_idle=self._is_quiet
+            store=store,
+            clock=clock,
+            source=self.dispatcher,
+            meters=meters,
+            on_idle=self._is_quiet,
         )
         self._pausing = Pausing(
             limits=limits,
@@ -168,6 +186,7 @@ class Engine:
             clock=clock,
             limits=limits,
             queries=self.queries,
+            tracing=tracing,
         )
         self.steering = Steering(limits=limits, applying=local, clock=clock)
         self.tuning = Tuning(limits=limits, dispatcher=self.dispatcher, hub=hub)
@@ -229,6 +248,7 @@ class Engine:
                 if opening is None:
                     self.has_started.set()
                     return
+                self._meters.recovered(opening.recovered)
                 if opening.recovered:
                     log.warning("%d interrupted runs are back in the queue", opening.recovered)
                 self.epoch = opening.epoch
@@ -238,6 +258,7 @@ class Engine:
                         self._connect(handlers)
                         self.dispatcher.load(opening)
                         self._pausing.load()
+                        self._meters.standing = self._onlooker().look
                         handlers.start_soon(self.dispatcher.alarm.run)
                         handlers.start_soon(self.dispatcher.timer.run)
                         handlers.start_soon(self._pausing.alarm.run)
@@ -245,7 +266,7 @@ class Engine:
                         self._enlistment.load(handlers)
                         self._inbox.load()
                         handlers.start_soon(self._inbox.run)
-                        handlers.start_soon(self._reception.run)
+                        await handlers.start(self._reception.run)
                         self._wake()
                         await self._firing.load(
                             opening.next_fire_ms, self._registry.domains.values()
@@ -264,6 +285,7 @@ class Engine:
                 if self._writer.lost is not None:
                     raise self._writer.lost
             finally:
+                self._meters.closed()
                 with self.clock.hold():
                     await self._watchdog.close()
                 self._endings.close()
@@ -319,6 +341,15 @@ class Engine:
             surroundings=self._surroundings(),
         )
         self._watchdog.start()
+
+    def _onlooker(self) -> Onlooker:
+        return Onlooker(
+            registry=self._registry,
+            limits=self._limits,
+            dispatcher=self.dispatcher,
+            running=self._running,
+            clock=self.clock,
+        )
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(

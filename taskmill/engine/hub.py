@@ -104,6 +104,8 @@ class EventStream(
         if len(self._unread) >= self._bound:
             self._unread.popleft()
             self._missed += 1
+            if self._hub is not None:
+                self._hub.on_drop()
         self._unread.append(event)
         self.nudge()
 
@@ -146,6 +148,8 @@ class Hub:
         self.is_closed = False
         self.attend: Callable[[], Awaitable[None]] = _at_once
         """Returns once events come here that happen from then on."""
+        self.on_drop: Callable[[], None] = lambda: None
+        """Called when a stream has dropped an event."""
 
     @property
     def is_heard(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +27,9 @@ class Intake:
         now: datetime,
         *,
         at_least: int | None = None,
+        carrier: Mapping[str, str] | None = None,
     ) -> None:
+        self._carrier = carrier
         self._at_least = at_least
         self._registry = registry
         self._depends_on: tuple[TaskId, ...] = ()
@@ -94,6 +97,7 @@ class Intake:
             payload_tags=tags,
             payload_group=group,
             now=self._now,
+            carrier=self._carrier,
         )
         if says_nothing:
             self._shared[known.task] = placed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
@@ -138,3 +138,15 @@ class LaneQueue:
                 soonest = change
         self.key = best
         return soonest
+
+
+def levels_of(queues: Iterable[LaneQueue]) -> list[tuple[int, Level, LaneQueue]]:
+    """The levels of lanes whose heads are known, with their base priorities, best first."""
+    levels = [
+        (priority, level.window[0], level, queue)
+        for queue in queues
+        for priority, level in queue.levels.items()
+        if level.window
+    ]
+    levels.sort(key=lambda entry: entry[:2])
+    return [(priority, level, queue) for priority, _, level, queue in levels]

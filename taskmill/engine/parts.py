@@ -14,8 +14,16 @@ from taskmill.executors.inline import InlineExecutor
 from taskmill.executors.process import ProcessExecutor
 from taskmill.executors.thread import ThreadExecutor
 from taskmill.model.errors import ConfigurationError
-from taskmill.model.limits import MAX_LENGTH, check_cap, check_text, checked_items, is_whole
-from taskmill.model.policies import Drain, Shutdown, Stop
+from taskmill.model.limits import (
+    MAX_LENGTH,
+    check_cap,
+    check_text,
+    check_whole,
+    checked_items,
+    is_whole,
+)
+from taskmill.model.options import TaskOptions, check_options
+from taskmill.model.policies import Drain, RetryPolicy, Shutdown, Stop
 from taskmill.model.resources import PressureSource
 from taskmill.model.sharing import GroupPolicy, RateLimit
 from taskmill.rules.routing import Routing
@@ -38,6 +46,20 @@ def check_part(part: object, name: str, verbs: Iterable[str]) -> None:
     for verb in verbs:
         if part is not None and not callable(getattr(part, verb, None)):
             raise ConfigurationError(f"{part!r:.100} is no {name}: it has no {verb}()")
+
+
+def check_ports(clock: object, rng: object, tracing: object) -> None:
+    """Raise ConfigurationError for one that lacks what is asked of it; None is fine."""
+    check_part(clock, "clock", ("now", "monotonic", "hold"))
+    check_part(rng, "rng", ("random",))
+    check_part(tracing, "tracing", ("sending", "processing"))
+
+
+def check_preemption(preempt_at: object, max_preemptions: object) -> None:
+    """Raise ConfigurationError for what is no priority, or no number of preemptions."""
+    if preempt_at is not None:
+        check_whole(preempt_at, 0, 255, "preempt_at")
+    check_whole(max_preemptions, 0, 1_000_000, "max_preemptions")
 
 
 def check_slots(slots: object) -> None:
@@ -143,6 +165,17 @@ def executors_of(executors: object) -> dict[str, Executor]:
     for name in given:
         check_text(name, "an executor's name")
     return {**built_in, **{name: _executor(given[name], name) for name in given}}
+
+
+def defaults_of(retry: RetryPolicy | None, ttl: timedelta | None) -> TaskOptions:
+    """The options that a scheduler gives to all tasks, as far as it was given any."""
+    defaults: TaskOptions = {}
+    if retry is not None:
+        defaults["retry"] = retry
+    if ttl is not None:
+        defaults["ttl"] = ttl
+    check_options(defaults, TaskOptions.__annotations__, "the scheduler")
+    return defaults
 
 
 def routing_of(routing: object) -> Routing:

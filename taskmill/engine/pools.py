@@ -115,15 +115,20 @@ class Pool:
 
     def enter(self, queue: LaneQueue) -> None:
         """A lane comes in."""
+        self._size += 1
         if self.gate is not None:
-            self._size += 1
             self._gates.update(queue.lane.gates)
 
     def leave(self, queue: LaneQueue) -> None:
         """A lane goes."""
+        self._size -= 1
         if self.gate is not None:
-            self._size -= 1
             self._gates.subtract(queue.lane.gates)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no lane is in it."""
+        return not self._size
 
     def all_face(self, gate: Gate) -> bool:
         """Whether every lane in it has to pass ``gate``."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from taskmill.engine.lanes import START, WINDOW, LaneQueue, Level, Position
+from taskmill.engine.lanes import START, WINDOW, LaneQueue, Level, Position, levels_of
 from taskmill.engine.pools import Pool
 from taskmill.engine.startable import Startable
 from taskmill.engine.timers import Timers
@@ -12,7 +12,7 @@ from taskmill.engine.woken import Woken
 from taskmill.model.changes import Ready, Refill
 from taskmill.model.effects import LevelCount
 from taskmill.model.record import TaskId
-from taskmill.rules.gates import Gate
+from taskmill.rules.gates import Gate, GateKind
 from taskmill.rules.limits import Lane, Limits
 from taskmill.rules.plan import Start
 from taskmill.rules.ratelimit import Bucket
@@ -27,8 +27,11 @@ class ReadyQueue:
     that has been asked: of the lanes behind an open gate, the best is always open.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self, limits: Limits, *, on_park: Callable[[GateKind], None] = lambda _: None
+    ) -> None:
         self._limits = limits
+        self._on_park = on_park
         self._shares = limits.shares
         self._everyone = Share("", 1, 0)
         self._lanes: dict[tuple[str, str | None, int, int], LaneQueue] = {}
@@ -158,6 +161,7 @@ class ReadyQueue:
         if pool is None:
             pool = self._parked[gate] = Pool(self._shares, gate)
         self._move(queue, pool)
+        self._on_park(gate.kind)
         if isinstance(gate, Bucket):
             self._tokens.set(gate, gate.opens_at(self._now_ns))
 
@@ -255,20 +259,18 @@ class ReadyQueue:
         return gate in self._parked
 
     @property
+    def has_open(self) -> bool:
+        """Whether a lane holds tasks and is held by no gate of its own, as far as was looked."""
+        return not self._open.is_empty
+
+    @property
     def has_urgent(self) -> bool:
         """Whether tasks wait that may preempt."""
         return bool(self._urgent)
 
     def urgent(self) -> list[tuple[int, Level, LaneQueue]]:
         """The levels whose tasks may preempt, with their priorities, best first."""
-        levels = [
-            (priority, level.window[0], level, queue)
-            for queue in self._urgent
-            for priority, level in queue.levels.items()
-            if level.window
-        ]
-        levels.sort(key=lambda entry: entry[:2])
-        return [(priority, level, queue) for priority, _, level, queue in levels]
+        return levels_of(self._urgent)
 
     @property
     def startable(self) -> int:

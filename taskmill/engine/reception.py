@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import anyio
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import TaskGroup
+from anyio.abc import TaskStatus as Started
 
 from taskmill.engine.endings import Endings
 from taskmill.engine.hub import EventStream, Hub
@@ -51,25 +52,29 @@ class Reception:
         self._inbox = inbox
         self._idle = idle
 
-    async def run(self) -> None:
-        """Serve whoever connects, for ever."""
+    async def run(self, *, task_status: Started[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve whoever connects, for ever; started once others can."""
         home = self._store.home()
         if home is None:
+            task_status.started()
             return
         address = address_of(home)
-        listener = await listen(address)
-        if listener is None:
-            log.info("no socket at %s: other processes are noticed by the file alone", address)
-            return
-        try:
-            async with listener:
-                await listener.serve(self._serve)
-        finally:
-            address.unlink(missing_ok=True)
+        async with anyio.create_task_group() as connections:
+            listener = await listen(
+                address, lambda frames: connections.start_soon(self._serve, frames)
+            )
+            task_status.started()
+            if listener is None:
+                log.info("no socket at %s: other processes are noticed by the file alone", address)
+                return
+            try:
+                await anyio.sleep_forever()
+            finally:
+                listener.close()
+                address.unlink(missing_ok=True)
 
-    async def _serve(self, stream: ByteStream) -> None:
+    async def _serve(self, frames: Frames) -> None:
         """One connection, until the other side hangs up."""
-        frames = Frames(stream)
         try:
             async with anyio.create_task_group() as group:
                 try:
@@ -82,7 +87,7 @@ class Reception:
         except* Exception:
             log.exception("serving another process failed, which is a bug")
         finally:
-            await frames.close()
+            frames.close()
 
     async def _heed(self, message: Message, frames: Frames, group: TaskGroup) -> None:
         match message:
@@ -146,7 +151,7 @@ class Reception:
             await frames.send({"id": number, "value": None})
             async for event in events:
                 await frames.send(self._told(event))
-        await frames.close()
+        frames.close()
 
     def _told(self, event: Event) -> Message:
         """An event as it is sent: with what its type's codec writes of payload and result."""

@@ -93,6 +93,14 @@ class Registry:
         """What is known of a stored type; None where no domain here has it."""
         return self._types.get(task_type)
 
+    def types(self) -> list[str]:
+        """The stored names of all types that the domains here have."""
+        return list(self._types)
+
+    def by_domain(self) -> list[tuple[str, str]]:
+        """The same, each after the name of its domain."""
+        return [(known.domain, name) for name, known in self._types.items()]
+
     def is_handled(self, task_type: str) -> bool:
         """Whether tasks of this type can run here."""
         known = self._types.get(task_type)

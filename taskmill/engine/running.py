@@ -21,10 +21,13 @@ from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.endings import Endings
 from taskmill.engine.figures import Figures
 from taskmill.engine.hub import Hub
+from taskmill.engine.meters import Meters
 from taskmill.engine.registry import Registry
+from taskmill.engine.tracing import Tracing, traced
 from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import Writer
 from taskmill.executors.base import Executor
+from taskmill.executors.tasklog import about
 from taskmill.model.changes import Ready, Settlement, StopCause
 from taskmill.model.effects import Effect, Move, Settled
 from taskmill.model.errors import StoreError
@@ -54,8 +57,10 @@ class Running:
         hub: Hub,
         endings: Endings,
         figures: Figures,
+        meters: Meters,
         clock: Clock,
         rng: Random,
+        tracing: Tracing | None,
     ) -> None:
         self._registry = registry
         self._limits = limits
@@ -63,8 +68,10 @@ class Running:
         self._hub = hub
         self._endings = endings
         self._figures = figures
+        self._meters = meters
         self._clock = clock
         self._rng = rng
+        self._tracing = tracing
         self._attempts: dict[TaskId, Attempt] = {}
         self._halting = False
 
@@ -114,6 +121,7 @@ class Running:
             attempt.options.preemptible and record.preemptions < self._limits.max_preemptions
         )
         attempt.has_begun = True
+        self._meters.started(record.type)
         load = load_of(self._registry, record)
         self._hub.publish(
             lambda: Dispatched(header=header_of(attempt.seen), load=load, run=record.run)
@@ -176,7 +184,11 @@ class Running:
     async def _run(self, attempt: Attempt) -> None:
         try:
             executor = self._executors[attempt.start.lane.executor]
-            result = await attempt.run(executor, self._rng.random)
+            if self._tracing is None:
+                result = await attempt.run(executor, self._rng.random)
+            else:
+                run = partial(attempt.run, executor, self._rng.random)
+                result = await traced(self._tracing, attempt.record, run)
         except BaseException as error:  # noqa: BLE001 - the last resort: nothing may pass
             result = attempt.broken(error, self._rng.random)
         self._finish(attempt, result)
@@ -221,7 +233,7 @@ class Running:
             record.id,
             record.type,
             grace,
-            extra={"task_id": record.id, "task_type": record.type, "attempt": record.attempt},
+            extra=about(record),
         )
         load = load_of(self._registry, record)
         self._hub.publish(lambda: StopOverdue(header=header_of(record), load=load, grace=grace))
@@ -242,6 +254,8 @@ class Running:
             waited = (record.started_at - record.ready_at) / _SECOND
         seconds = self._clock.monotonic() - start.at_ns / 1e9
         self._figures.ended(start.lane.executor, seconds, waited)
+        if attempt.has_begun:
+            self._meters.stopped(record.type, start.lane.executor, seconds, waited)
 
     # --- what came of it ---
 
@@ -253,6 +267,8 @@ class Running:
         elif isinstance(effect, Settled) and effect.status is not None:
             self._requeue(attempt.record, settlement, effect)
             self._announce(attempt, settlement, effect)
+            if attempt.has_begun or effect.status is not TaskStatus.PENDING:
+                self._meters.settled(attempt.record.type, settlement, effect, attempt.cause)
             if effect.status.is_terminal:
                 self._endings.ended(settlement.id)
                 if attempt.record.schedule is not None:
@@ -292,7 +308,12 @@ class Running:
 
     def _unstorable(self, attempt: Attempt, settlement: Settlement, error: StoreError) -> None:
         """The database refused this one settlement: the task fails, and says why."""
-        log.error("task %d: its outcome could not be stored: %s", settlement.id, error)
+        log.error(
+            "task %d: its outcome could not be stored: %s",
+            settlement.id,
+            error,
+            extra=about(attempt.record),
+        )
         if settlement.reason is not None and settlement.reason.startswith(_UNSTORABLE):
             return  # even that was refused; recovery takes the row up at the next opening
         reason = f"{_UNSTORABLE}: {error}"

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 import anyio
 from anyio.abc import TaskStatus as Started
 
+from taskmill.executors.tasklog import about
 from taskmill.model.errors import ConfigurationError, InvalidState, SchedulerFailed, TaskmillError
 from taskmill.model.policies import Shutdown, Stop
 from taskmill.model.record import TaskRecord
@@ -72,7 +73,12 @@ async def _leave_overdue(engine: Served) -> None:
     await engine.overdue()
     left = engine.active_tasks()
     for record in left:
-        log.error("leaving task %d (%s) behind: it does not stop", record.id, record.type)
+        log.error(
+            "leaving task %d (%s) behind: it does not stop",
+            record.id,
+            record.type,
+            extra=about(record),
+        )
     if left:
         logging.shutdown()
         sys.stdout.flush()

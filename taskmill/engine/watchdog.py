@@ -22,6 +22,7 @@ from taskmill.engine.announce import header_of
 from taskmill.engine.attempt import Attempt
 from taskmill.engine.clock import SystemClock
 from taskmill.engine.hub import Hub
+from taskmill.engine.meters import Meters
 from taskmill.engine.placing import INLINE
 from taskmill.executors.failures import MAX_FRAMES, MAX_TRACEBACK, is_ours, said
 from taskmill.model.events import LoopBlocked, TaskHeader
@@ -37,7 +38,12 @@ class Watchdog:
     """
 
     def __init__(
-        self, limit: timedelta | None, *, attempts: Callable[[], Sequence[Attempt]], hub: Hub
+        self,
+        limit: timedelta | None,
+        *,
+        attempts: Callable[[], Sequence[Attempt]],
+        hub: Hub,
+        meters: Meters,
     ) -> None:
         self.blocks = 0
         """How often the loop was blocked."""
@@ -46,6 +52,7 @@ class Watchdog:
         self._limit = None if limit is None else limit.total_seconds()
         self._attempts = attempts
         self._hub = hub
+        self._meters = meters
         self._now = SystemClock().monotonic
         self._woken = threading.Event()
         self._closing = threading.Event()
@@ -95,8 +102,10 @@ class Watchdog:
     def _answer(self, beat: _Beat) -> None:
         before, self._computed = self._computed, thread_time()
         look = beat.answer(self._computed - before)
+        self._meters.loop_answered(max(self._now() - beat.since, 0.0))
         if look is not None:
             self.blocks += 1
+            self._meters.loop_blocked()
             silent = timedelta(seconds=self._now() - beat.since)
             self._hub.publish(
                 lambda: LoopBlocked(header=look.header, duration=silent, stack=look.text())

@@ -11,6 +11,7 @@ import anyio
 import attrs
 
 from taskmill.engine.clock import Clock
+from taskmill.engine.meters import Meters
 from taskmill.model.changes import (
     Change,
     Claim,
@@ -72,6 +73,7 @@ class Writer:
     store: Written
     clock: Clock
     source: Source
+    meters: Meters
     on_idle: Callable[[], None]
     _waiting: deque[tuple[Change, Receive]] = attrs.field(factory=deque[tuple[Change, Receive]])
     _wake: anyio.Event = attrs.field(factory=anyio.Event)
@@ -174,19 +176,22 @@ class Writer:
         return batch
 
     async def _write(self, batch: list[tuple[Change, Receive]]) -> None:
+        began = self.clock.monotonic()
         try:
             with self.clock.hold():
                 effects = await self.store.apply([change for change, _ in batch])
         except StoreError as error:
+            self.meters.commit_failed()
             await self._failed(batch, error)
             return
+        self.meters.committed(self.clock.monotonic() - began, len(batch))
         refused = None
         for (change, receive), effect in zip(batch, effects, strict=True):
             receive(effect)
-            if isinstance(effect, StoreError) and isinstance(
-                change, Claim | Promote | Refill | Expire
-            ):
-                refused = effect
+            if isinstance(effect, StoreError):
+                self.meters.change_refused()
+                if isinstance(change, Claim | Promote | Refill | Expire):
+                    refused = effect
         if refused is not None:
             await self._back_off(refused)
         elif self._pause:

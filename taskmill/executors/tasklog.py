@@ -23,5 +23,10 @@ def task_log(record: TaskRecord) -> TaskLog:
     """The logger of one run, under the name of the task's type."""
     return TaskLog(
         logging.getLogger(f"taskmill.task.{record.type.replace('::', '.')}"),
-        {"task_id": record.id, "task_type": record.type, "attempt": record.attempt},
+        about(record),
     )
+
+
+def about(record: TaskRecord) -> dict[str, object]:
+    """The ``extra`` of a log line about a task."""
+    return {"task_id": record.id, "task_type": record.type, "attempt": record.attempt}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import anyio
-from anyio.abc import SocketListener, UNIXSocketStream
+from taskmill.link.frames import MAX_SIZE, Frames
 
 LONGEST = 100
 """The longest address in bytes that every system takes."""
@@ -21,33 +21,50 @@ def address_of(database: Path) -> Path:
     return database.with_name(f"{database.name}.sock")
 
 
-async def listen(address: Path) -> SocketListener | None:
-    """Listen at ``address``, as its owner alone; None where the system has no such sockets.
+async def listen(
+    address: Path, connected: Callable[[Frames], object]
+) -> asyncio.AbstractServer | None:
+    """Listen at ``address``, for its owner alone; None where the system has no such sockets.
 
-    Whoever listened there before is gone: only the one dispatcher of a file listens.
+    Whoever listened there before is gone: only the one dispatcher of a file listens. What serves a
+    connection hangs up itself.
     """
     if not _is_supported():
         return None
+
+    def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected(Frames(reader, writer))
+
+    listener = socket.socket(socket.AF_UNIX)
     try:
-        with _short(address) as name:
-            return await anyio.create_unix_listener(name, mode=0o600)
+        _bind(listener, address)
+        return await asyncio.start_unix_server(greet, sock=listener, limit=MAX_SIZE)
     except OSError:
+        listener.close()
         return None
 
 
-async def connect(address: Path) -> UNIXSocketStream:
+async def connect(address: Path) -> Frames:
     """Connect to whoever listens at ``address``; ConnectionError where nobody does."""
     if not _is_supported():
         raise ConnectionError("this system has no Unix sockets")
     try:
         with _short(address) as name:
-            return await anyio.connect_unix(name)
+            return Frames(*await asyncio.open_unix_connection(name, limit=MAX_SIZE))
     except OSError as error:
         raise ConnectionError(f"nobody listens at {address}: {error}") from error
 
 
 def _is_supported() -> bool:
     return hasattr(socket, "AF_UNIX") and sys.platform != "win32"
+
+
+def _bind(listener: socket.socket, address: Path) -> None:
+    """Take the place; nobody can connect before `listen`, when it is its owner's alone."""
+    address.unlink(missing_ok=True)
+    with _short(address) as name:
+        listener.bind(name)
+        os.chmod(name, 0o600)  # noqa: PTH101 - the name may be one of /proc
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from cattrs.strategies import configure_tagged_union
 
 from taskmill.model import events
 from taskmill.model.errors import PayloadError
-from taskmill.model.events import About, AnyTaskEvent, Completed, Lagged, ScopeEvent
+from taskmill.model.events import AnyTaskEvent, Lagged, ScopeEvent
 from taskmill.model.schedules import Recurrence
 from taskmill.model.snapshot import GroupSnapshot, SchedulerSnapshot
 
@@ -66,9 +66,10 @@ def event_from_json(
     for field in attrs.fields(kind):
         if field.name not in ("load", "result") and field.name in fields:
             values[field.name] = _converter().structure(fields[field.name], field.type)
-    if issubclass(kind, About):
+    names = {field.name for field in attrs.fields(kind)}
+    if "load" in names:
         values["load"] = lambda: _raised(payload)
-    if kind is Completed:
+    if "result" in names:
         values["result"] = result
     event: AnyTaskEvent | ScopeEvent | Lagged = kind(**values)
     return event

@@ -61,7 +61,7 @@ class NewTask:
     priority: int
     max_retries: int | None
     options: str | None
-    """JSON of the call's own options that apply to an attempt."""
+    """JSON of the call's own options that apply to an attempt, and of what tracing carries."""
     created_at_ms: int
     ready_at_ms: int
     due_at_ms: int | None

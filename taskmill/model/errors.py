@@ -35,6 +35,13 @@ class ConfigurationError(TaskmillError, ValueError):
     """A declaration or an option is wrong; raised where it is written, not at first use."""
 
 
+class MissingExtra(ConfigurationError, ImportError):
+    """A module needs an optional library that is not installed; names the extra with it."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} needs the extra \"{extra}\": pip install 'taskmill[{extra}]'")
+
+
 class UnknownDomainError(TaskmillError, LookupError):
     """The scheduler has no such domain."""
 

@@ -52,7 +52,7 @@ class TaskRecord:
     max_retries: int | None
     """As given by the call; None when the task's type decides."""
     options: str | None
-    """JSON of the other options the call gave for its attempts."""
+    """JSON of the other options the call gave for its attempts, and of what tracing carries."""
     created_at: datetime
     ready_at: datetime
     """Its submit, or its start time where that came later: its place in ready order.

@@ -38,6 +38,8 @@ BUILT_IN: TaskOptions = {
 }
 
 _MICROSECOND = timedelta(microseconds=1)
+_CARRIER = "trace"
+"""The key, beside those of options, of what is carried for tracing."""
 _ATTEMPT_KEYS = (
     "timeout",
     "retry",
@@ -147,8 +149,12 @@ def placement(
     payload_tags: Mapping[str, str],
     payload_group: str | None,
     now: datetime,
+    carrier: Mapping[str, str] | None = None,
 ) -> Placement:
-    """Resolve one submit: the call over the payload's methods over the type's defaults."""
+    """Resolve one submit: the call over the payload's methods over the type's defaults.
+
+    ``carrier`` is kept with the task for `carried`, and changes nothing else.
+    """
     options = defaults.options
     if call:
         check_options(call, SubmitOptions.__annotations__, "this call")
@@ -193,7 +199,7 @@ def placement(
         fail_fast=options.get("fail_fast", True),
         max_interruptions=options.get("max_interruptions", 5),
         inherits_tags=call.get("tags", tags) is not None,
-        attempt=_stored(call),
+        attempt=_stored(call, carrier),
     )
 
 
@@ -217,6 +223,20 @@ def attempt_options(
         preemptible=own.get("preemptible", options.preemptible),
         max_interruptions=own.get("max_interruptions", options.max_interruptions),
     )
+
+
+def carried(stored: str | None) -> dict[str, str]:
+    """What was given to be carried with a task; empty where that was nothing, or cannot be read."""
+    if stored is None or _CARRIER not in stored:
+        return {}
+    try:
+        found: object = json.loads(stored).get(_CARRIER)
+    except (ValueError, AttributeError):
+        return {}  # the attempt itself fails by this, and says so
+    if not isinstance(found, dict):
+        return {}
+    carrier = cast("dict[object, object]", found)  # JSON; an isinstance check loses the types
+    return {str(key): value for key, value in carrier.items() if isinstance(value, str)}
 
 
 def _start(options: TaskOptions, call: SubmitOptions, now: datetime) -> int | None:
@@ -245,12 +265,14 @@ def checked_start(run_at: datetime) -> int:
     return run_at_ms
 
 
-def _stored(call: SubmitOptions) -> str | None:
+def _stored(call: SubmitOptions, carrier: Mapping[str, str] | None) -> str | None:
     own: dict[str, object] = {}
     for key in _ATTEMPT_KEYS:
         if key in call:
             value: object = call[key]  # type: ignore[literal-required] # the keys are literals above
             own[key] = _to_json(value)
+    if carrier:
+        own[_CARRIER] = dict(carrier)
     return json.dumps(own) if own else None
 
 

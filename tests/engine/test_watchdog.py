@@ -40,6 +40,7 @@ from taskmill import (
     Task,
     Work,
 )
+from taskmill.engine.engine import Engine
 from taskmill.engine.watchdog import Watchdog, _Beat, _Look  # pyright: ignore[reportPrivateUsage]
 from taskmill.executors.inline import InlineExecutor
 from tests.engine.app import Nap, open_app
@@ -169,7 +170,7 @@ def watchdogs() -> list[threading.Thread]:
 
 
 def watchdog_of(scheduler: Scheduler) -> Watchdog:
-    assert scheduler._engine is not None
+    assert isinstance(scheduler._engine, Engine)
     return scheduler._engine._watchdog
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import cast
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from taskmill.rules.options import (
     Placement,
     TypeDefaults,
     attempt_options,
+    carried,
     placement,
     type_defaults,
 )
@@ -53,6 +55,7 @@ def placed(
     tags: Mapping[str, str] | None = None,
     group: str | None = None,
     now: datetime = NOW,
+    carrier: Mapping[str, str] | None = None,
 ) -> Placement:
     """One submit; ``key``, ``label``, ``tags`` and ``group`` are what the payload's methods say."""
     return placement(
@@ -63,6 +66,7 @@ def placed(
         payload_tags=tags or {},
         payload_group=group,
         now=now,
+        carrier=carrier,
     )
 
 
@@ -439,6 +443,22 @@ def test_a_grace_of_zero_is_none_and_comes_back_as_that() -> None:
     assert (attempt.stop_grace, attempt.cancel_grace) == (timedelta(0), timedelta(0))
     attempt = attempt_of(of, {"cancel_grace": timedelta(0)})
     assert (attempt.stop_grace, attempt.cancel_grace) == (SECOND, timedelta(0))
+
+
+@given(
+    carrier=st.dictionaries(st.text(), st.text()),
+    call=st.sampled_from(
+        (SubmitOptions(), SubmitOptions(timeout=SECOND), SubmitOptions(retry=RetryPolicy()))
+    ),
+)
+def test_what_is_carried_comes_back_as_it_was_and_changes_no_option(
+    carrier: dict[str, str], call: SubmitOptions
+) -> None:
+    of, plain = defaults(), placed(call=call)
+    at = placed(of, call, carrier=carrier)
+    assert carried(at.attempt) == carrier
+    assert attempt_options(of, at.attempt, at.max_retries) == attempt_of(of, call)
+    assert attrs.evolve(at, attempt=plain.attempt) == plain
 
 
 def test_only_what_the_call_says_itself_is_stored() -> None:

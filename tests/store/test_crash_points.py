@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from taskmill.model.changes import (
     Pause,
     Promote,
     Reorder,
+    Request,
     Resume,
     ReviveWhere,
+    SetSchedule,
     Settlement,
     StopCause,
     Submit,
@@ -34,10 +37,12 @@ from taskmill.model.choices import OnDuplicate
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.schedules import Every
 from taskmill.model.selection import Selection
 from taskmill.model.status import ACTIVE
+from taskmill.rules.recurrence import rule_to_json
 from taskmill.rules.settle import Halted, Interrupted, Result, Returned, settle
-from taskmill.store.sqlite import batch, opening
+from taskmill.store.sqlite import batch, opening, visiting
 from taskmill.store.sqlite.carrying import find
 
 from .conformance import ANY, T0, UNKNOWN, new_task, raised
@@ -273,6 +278,64 @@ def test_a_batch_is_applied_whole_or_not_at_all(
     assert after in seen or fault is Fault.DIES_BEFORE
 
 
+REQUESTS: list[Request] = [
+    cancelled(PARENT),
+    Submit((new_task("plain", priority=1), new_task("fresh"))),
+    Submit((new_task("free"),)),
+    hold("asked for"),
+    SetSchedule(
+        domain="work",
+        name="s",
+        template=new_task("s"),
+        rule=rule_to_json(Every(timedelta(minutes=1))),
+        is_declared=False,
+        now_ms=T0,
+    ),
+    Delete(selection=ANY, keep=frozenset(), now_ms=T0),
+]
+
+
+def ask(db: sqlite3.Connection) -> None:
+    visiting.request(db, REQUESTS, now_ms=T0)
+
+
+def settle_inbox(db: sqlite3.Connection) -> None:
+    visiting.settle(db, now_ms=T0 + 5)
+
+
+@pytest.mark.parametrize("fault", [Fault.DIES_BEFORE, Fault.DIES_AFTER])
+@pytest.mark.parametrize("is_asked", [False, True], ids=["asking", "settling"])
+def test_a_request_is_left_whole_and_carried_out_once_with_its_answer(
+    populated: Path, tmp_path: Path, fault: Fault, *, is_asked: bool
+) -> None:
+    source = copied(populated, tmp_path / "source.db")
+    with closing(connect(source)) as db:
+        if is_asked:
+            ask(db)
+    work = settle_inbox if is_asked else ask
+    with closing(connect(copied(source, tmp_path / "plan.db"))) as db:
+        before = rows(db)
+        work(db)
+        after = rows(db)
+        if is_asked:
+            answers = db.execute("SELECT answer FROM taskmill_inbox").fetchall()
+            assert len(answers) == len(REQUESTS) - 1  # one was made at once
+            assert not any("error" in answer for (answer,) in answers), answers
+    seen: list[Rows] = []
+    for at in itertools.count(1):
+        left = broken(source, tmp_path, at, fault, work)
+        if left is None:
+            break
+        with closing(connect(left)) as db:
+            seen.append(rows(db))
+            assert seen[-1] in (before, after), f"half of it, after statement {at}"
+            if is_asked:
+                work(db)
+                assert rows(db) == after
+    assert len(seen) > 10
+    assert before in seen
+
+
 @pytest.mark.parametrize("fault", Fault)
 def test_an_opening_that_breaks_off_is_made_up_for_by_the_next(
     populated: Path, tmp_path: Path, fault: Fault
@@ -343,8 +406,10 @@ def copied(source: Path, target: Path) -> Path:
 
 
 def rows(db: sqlite3.Connection) -> Rows:
-    """All that is stored of tasks, what they wait for, and pauses."""
+    """All that is stored."""
     return [
+        db.execute("SELECT * FROM taskmill_inbox ORDER BY id").fetchall(),
+        db.execute("SELECT * FROM taskmill_schedules ORDER BY domain, name").fetchall(),
         db.execute("SELECT * FROM taskmill_tasks ORDER BY id").fetchall(),
         db.execute("SELECT * FROM taskmill_edges ORDER BY task, waits_for, tie").fetchall(),
         db.execute("SELECT * FROM taskmill_errors ORDER BY task, run").fetchall(),

@@ -37,6 +37,7 @@ from taskmill.executors.process.wire import (
     packed,
     unpacked,
 )
+from taskmill.executors.tasklog import about
 from taskmill.model.errors import InvalidState
 
 _LEAVE = 5
@@ -302,7 +303,12 @@ def _hear(place: Workplace, told: Told) -> None:
         if told.verb in _TOLD:
             getattr(place, told.verb)(*pickle.loads(told.arguments))  # noqa: S301 - from our worker
     except Exception:
-        log.exception("what task %d reports as its %s cannot be read", place.seen.id, told.verb)
+        log.exception(
+            "what task %d reports as its %s cannot be read",
+            place.seen.id,
+            told.verb,
+            extra=about(place.seen),
+        )
 
 
 async def _answer(place: Workplace, asked: Asked) -> Reply:

@@ -157,7 +157,8 @@ def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> N
 
     A follow-up of it, which only a retried task can have here, runs after the next opening.
     """
-    log.error("task %d cannot be read, and is cancelled", claim.id, exc_info=error)
+    about = {"task_id": claim.id}  # what else its row says may be what cannot be read
+    log.error("task %d cannot be read, and is cancelled", claim.id, exc_info=error, extra=about)
     reason = f"what is stored of this task cannot be read: {error!r:.300}"
     db.execute(SQL["end_unreadable"], {"id": claim.id, "now_ms": claim.now_ms, "reason": reason})
     tags.finished(db, [claim.id])

@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from taskmill.model.changes import Collect
 from taskmill.model.effects import Holder, LevelCount, Opening
@@ -125,8 +126,9 @@ def holder_of(db: sqlite3.Connection) -> Holder | None:
     stored = read_meta(db, "dispatcher")
     if stored is None:
         return None
-    fields = json.loads(stored)
-    return Holder(**{**fields, "since": datetime.fromisoformat(fields["since"])})
+    fields: dict[str, Any] = json.loads(stored)
+    fields["since"] = datetime.fromisoformat(fields["since"])
+    return Holder(**fields)
 
 
 def read_meta(db: sqlite3.Connection, name: str) -> str | None:

@@ -1,0 +1,1 @@
+"""The optional parts, each with its real library."""
