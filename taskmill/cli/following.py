@@ -18,7 +18,7 @@ from taskmill.cli.harmless import one_line
 from taskmill.cli.parts import db_option, json_option
 from taskmill.cli.printing import console
 from taskmill.engine.clock import SystemClock
-from taskmill.model.errors import StoreError
+from taskmill.model.errors import InvalidState, StoreError
 
 PAUSE = 0.5
 """Seconds between two looks for a dispatcher."""
@@ -132,9 +132,12 @@ async def _listen(path: Path, heard: Callable[[Mapping[str, object]], None]) -> 
     async with database(path) as client:
         if await client.holder() is None:
             return False
-        async with client.feed() as feed:
-            async for event in feed:
-                heard(event)
+        try:
+            async with client.feed() as feed:
+                async for event in feed:
+                    heard(event)
+        except InvalidState:
+            return False  # it has stopped since
     return True
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskmill import TaskStatus
+from taskmill.cli.top.estimate import Estimate
 from taskmill.cli.top.picture import picture
 from taskmill.cli.top.press import press
 from taskmill.cli.top.screen import rendered
@@ -165,14 +166,16 @@ def test_long_explanations_are_wrapped_and_scroll(states: dict[View, State]) -> 
     assert "line 0" not in bottom
 
 
-def test_a_task_that_is_to_end_says_so(states: dict[View, State]) -> None:
+def test_a_task_says_how_far_it_is_or_that_it_is_to_end(states: dict[View, State]) -> None:
     state = states[View.RUNNING]
     assert state.frame is not None
     ending = attrs.evolve(state.tasks[0], ends_as=TaskStatus.CANCELLED, progress=0.5)
     assert "stopping" in text_of(seen(state, attrs.evolve(state.frame, tasks=(ending,))))
-    half = attrs.evolve(state.tasks[0], progress=0.5)
-    shown = text_of(seen(state, attrs.evolve(state.frame, tasks=(half,))))
-    assert "█████░░░░░  50%" in shown
+    known = Estimate(fraction=0.5, left=timedelta(seconds=90), message="part 5\x07", rate=2_500_000)
+    estimates = {state.tasks[0].id: known}
+    shown = text_of(seen(state, attrs.evolve(state.frame, estimates=estimates)), 120)
+    for words in ("█████░░░░░  50%", "1:30", "2.5 MB/s", r"part 5\x07"):
+        assert words in shown
 
 
 @given(

@@ -18,7 +18,7 @@ LEAST = 6
 
 @attrs.frozen(kw_only=True)
 class Column:
-    """One column: as wide as what is in it, and where that is too much, the last ones give way."""
+    """One column: as wide as what is in it, and where that is too much, the widest give way."""
 
     name: str
     justify: Literal["left", "right"] = "left"
@@ -26,11 +26,17 @@ class Column:
     """Left out where there is less room than that."""
     most: int = 1_000
     gives_way: bool = False
+    is_needed: bool = True
+    """Whether it is shown where nothing is in it."""
 
 
 def grid(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> list[Text]:
     """A line of headings and a line for each row, none wider than ``width``."""
-    kept = [place for place, column in enumerate(columns) if width >= column.from_width]
+    kept = [
+        place
+        for place, column in enumerate(columns)
+        if width >= column.from_width and (column.is_needed or any(row[place] for row in rows))
+    ]
     shown = [columns[place] for place in kept]
     cells = [[_text(row[place]) for place in kept] for row in rows]
     widths = _widths(shown, cells, width)
@@ -51,12 +57,12 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: in
         min(column.most, max([cell_len(column.name), *(row[place].cell_len for row in rows)]))
         for place, column in enumerate(columns)
     ]
-    over = sum(widths) + len(widths) - 1 - width
-    for place in reversed(range(len(columns))):
-        if over > 0 and columns[place].gives_way:
-            given = min(over, max(0, widths[place] - LEAST))
-            widths[place] -= given
-            over -= given
+    giving = [place for place, column in enumerate(columns) if column.gives_way]
+    for _ in range(sum(widths) + len(widths) - 1 - width):
+        widest = max(giving, key=lambda place: widths[place], default=None)
+        if widest is None or widths[widest] <= LEAST:
+            break
+        widths[widest] -= 1
     return widths
 
 

@@ -47,6 +47,8 @@ class Session:
         self._client: Client | None = None
         self._hurry = anyio.Event()
         self._exit_code = 0
+        self._trouble = ""
+        """What went wrong last; it is told until there is a frame again."""
 
     async def run(self) -> int:
         """Show the view until it is left; return the exit code."""
@@ -79,7 +81,8 @@ class Session:
                     while True:
                         await self._look(client)
             except TaskmillError as error:
-                self._tell(str(error))
+                self._trouble = str(error)
+                self._tell(self._trouble)
             finally:
                 self._client = None
             await anyio.sleep(AGAIN)
@@ -87,6 +90,8 @@ class Session:
     async def _look(self, client: Client) -> None:
         self._hurry = anyio.Event()
         frame: Frame = await sight(client, self._path, self._state.view)
+        if self._state.said == self._trouble:
+            self._state = attrs.evolve(self._state, said="")
         self._become(seen(self._state, frame))
         with anyio.move_on_after(self._interval):
             await self._hurry.wait()

@@ -7,9 +7,11 @@ from datetime import datetime
 
 from rich.text import Text
 
+from taskmill.cli.figures import size_text
 from taskmill.cli.listing import error_line, note_of
 from taskmill.cli.moments import away, clock, short
 from taskmill.cli.printing import status_text
+from taskmill.cli.top.estimate import UNKNOWN, Estimate
 from taskmill.cli.top.grid import Cell, Column, grid
 from taskmill.cli.top.state import Frame, State, View
 from taskmill.model.record import TaskRecord
@@ -51,7 +53,7 @@ def tasks(state: State, width: int, height: int) -> list[Text]:
     room = max(1, height - 1)
     first = max(0, min(state.index - room // 2, len(state.tasks) - room))
     shown = state.tasks[first : first + room]
-    columns, rows = _table(state.view, shown, frame.at)
+    columns, rows = _table(frame, shown)
     marks = [MARK if first + place == state.index else " " for place in range(len(shown))]
     marked = [(mark, *row) for mark, row in zip(marks, rows, strict=True)]
     head, *body = grid((Column(name=" "), *columns), marked, width)
@@ -76,15 +78,17 @@ def _counts(frame: Frame | None) -> dict[View, str]:
 
 
 def _table(
-    view: View, shown: Sequence[TaskRecord], now: datetime
+    frame: Frame, shown: Sequence[TaskRecord]
 ) -> tuple[Sequence[Column], list[Sequence[Cell]]]:
-    match view:
+    match frame.view:
         case View.RUNNING:
-            return _RUNNING, [_running(task, now) for task in shown]
+            estimates = [frame.estimates.get(task.id, UNKNOWN) for task in shown]
+            running = zip(shown, estimates, strict=True)
+            return _RUNNING, [_running(task, estimate, frame.at) for task, estimate in running]
         case View.WAITING:
-            return _WAITING, [_waiting(task, now) for task in shown]
+            return _WAITING, [_waiting(task, frame.at) for task in shown]
         case View.ENDED | View.DEAD:
-            return _ENDED, [_ended(task, now) for task in shown]
+            return _ENDED, [_ended(task, frame.at) for task in shown]
 
 
 _RUNNING = (
@@ -93,19 +97,21 @@ _RUNNING = (
     Column(name="progress", from_width=56),
     Column(name="elapsed", justify="right"),
     Column(name="left", justify="right", from_width=48),
+    Column(name="rate", justify="right", from_width=80, is_needed=False),
     Column(name="try", justify="right", from_width=72),
     Column(name="where", from_width=100),
-    Column(name="group", from_width=110, most=20),
-    Column(name="label", from_width=64, gives_way=True),
+    Column(name="group", from_width=110, most=20, is_needed=False),
+    Column(name="label", from_width=64, gives_way=True, is_needed=False),
+    Column(name="message", from_width=64, gives_way=True, is_needed=False),
 )
 _WAITING = (
     Column(name="id", justify="right"),
     Column(name="type", gives_way=True),
     Column(name="status"),
     Column(name="pri", justify="right", from_width=56),
-    Column(name="group", from_width=100, most=20),
+    Column(name="group", from_width=100, most=20, is_needed=False),
     Column(name="", from_width=48),
-    Column(name="label", from_width=64, gives_way=True),
+    Column(name="label", from_width=64, gives_way=True, is_needed=False),
 )
 _ENDED = (
     Column(name="id", justify="right"),
@@ -113,26 +119,27 @@ _ENDED = (
     Column(name="status"),
     Column(name="ended", from_width=48),
     Column(name="took", justify="right", from_width=64),
-    Column(name="label", from_width=90, gives_way=True, most=40),
+    Column(name="label", from_width=90, gives_way=True, most=40, is_needed=False),
     Column(name="why", from_width=56, gives_way=True),
 )
 
 
-def _running(task: TaskRecord, now: datetime) -> Sequence[Cell]:
+def _running(task: TaskRecord, estimate: Estimate, now: datetime) -> Sequence[Cell]:
     elapsed = 0.0 if task.started_at is None else max((now - task.started_at).total_seconds(), 0)
-    fraction = task.progress
-    left = elapsed * (1 - fraction) / fraction if fraction else None
+    fraction, left = estimate.fraction, estimate.left
     made = "" if fraction is None else f"{bar(fraction)} {fraction:4.0%}"
     return (
         str(task.id),
         task.type,
         Text("stopping", "yellow") if task.ends_as is not None else Text(made, "green"),
         clock(elapsed),
-        "" if left is None else clock(left),
+        "" if left is None else clock(left.total_seconds()),
+        "" if not estimate.rate else f"{size_text(estimate.rate)}/s",
         str(task.attempt),
         task.executor or "",
         task.group or "",
         _label(task),
+        estimate.message or "",
     )
 
 
