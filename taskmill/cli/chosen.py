@@ -94,6 +94,10 @@ class Filters:
         return not any(attrs.astuple(attrs.evolve(self, statuses=()), recurse=False))
 
 
+FILTER_NAMES = frozenset(field.name for field in attrs.fields(Filters))
+"""Of their parameters."""
+
+
 def filter_options(function: F) -> F:
     """The filters, which ``function`` takes as keywords and hands to `Filters`."""
     for option in reversed(_OPTIONS):

@@ -28,9 +28,9 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 def stats(context: click.Context, /, *, type_names: tuple[str, ...], as_json: bool) -> None:
     """Show how the tasks of each type ended, and how fast.
 
-    That is of the tasks whose records are kept.
-    Durations are those of the last 1,000 that completed, from the start of the last run. The
-    failure rate is the part that failed or is dead of those that completed or did.
+    That is of the tasks whose records are kept. Durations are those of the last 1,000 that
+    completed, from the start of the last run. The failure rate is the part that failed or is dead
+    of those that completed or did.
     """
     path = database_of(context)
 
