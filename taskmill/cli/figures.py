@@ -9,8 +9,9 @@ from rich.text import Text
 
 from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import as_document, dumped
+from taskmill.cli.grid import Column
 from taskmill.cli.parts import db_option, json_option
-from taskmill.cli.printing import Column, print_table
+from taskmill.cli.printing import print_table
 from taskmill.client.client import Client
 from taskmill.model.stats import TypeStats
 from taskmill.model.status import TaskStatus
@@ -46,7 +47,7 @@ def stats(context: click.Context, /, *, type_names: tuple[str, ...], as_json: bo
         click.echo("no task is on record")
         return
     columns = (
-        Column(name="type", takes_rest=True),
+        Column(name="type", gives_way=True),
         Column(name="completed", justify="right"),
         Column(name="failed", justify="right"),
         Column(name="dead", justify="right", from_width=56),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import click
+from rich.table import Table
 from rich.text import Text
 
 from taskmill.cli.database import check_is_database, database_of
@@ -13,7 +14,7 @@ from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.ending import FAILED
 from taskmill.cli.harmless import one_line
 from taskmill.cli.parts import db_option, json_option
-from taskmill.cli.printing import console
+from taskmill.cli.printing import trimmed
 from taskmill.model.wording import plural
 from taskmill.store.sqlite.backup import back_up
 from taskmill.store.sqlite.doctor import examine, is_in_order
@@ -70,21 +71,17 @@ def backup(context: click.Context, /, *, destination: Path, as_json: bool) -> No
 
 
 def _print(findings: list[Finding]) -> None:
-    out = console()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for finding in findings:
-        line = Text.assemble(
-            (f"{finding.severity.value:8}", _COLOURS[finding.severity]),
-            f" {finding.subject}: {one_line(finding.sentence)}",
-        )
-        out.print(line)
+        severity = Text(finding.severity.value, _COLOURS[finding.severity])
+        table.add_row(severity, Text(one_line(f"{finding.subject}: {finding.sentence}")))
         if finding.advice is not None:
-            out.print(Text(f"{'':9}{one_line(finding.advice)}"))
+            table.add_row("", Text(one_line(finding.advice), "italic"))
     bad = [f.severity for f in findings if f.severity is not Severity.OK]
     problems, warnings = bad.count(Severity.PROBLEM), bad.count(Severity.WARNING)
-    out.print(
-        Text(
-            f"{plural(problems, 'problem')}, {plural(warnings, 'warning')}"
-            if bad
-            else "all in order"
-        )
-    )
+    in_all = f"{plural(problems, 'problem')}, {plural(warnings, 'warning')}"
+    with trimmed() as out:
+        out.print(table)
+        out.print(Text(in_all if bad else "all in order"))

@@ -12,10 +12,11 @@ from rich.text import Text
 from taskmill.cli.chosen import Filters, filter_options, selection_of
 from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import dumped, task_document
+from taskmill.cli.grid import Column
 from taskmill.cli.harmless import one_line
 from taskmill.cli.moments import away, clock
 from taskmill.cli.parts import db_option, json_option
-from taskmill.cli.printing import Column, print_table, status_text
+from taskmill.cli.printing import print_table, status_text
 from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
 from taskmill.model.page import MAX_PAGE, Page
@@ -68,10 +69,10 @@ def list_tasks(
         Column(name="id", justify="right"),
         Column(name="status"),
         Column(name="pri", justify="right", from_width=60),
-        Column(name="type", takes_rest=True),
-        Column(name="group", from_width=90),
-        Column(name="label", from_width=56, takes_rest=True),
-        Column(name="", from_width=48, takes_rest=True),
+        Column(name="type", gives_way=True),
+        Column(name="group", from_width=90, is_needed=False),
+        Column(name="label", from_width=56, gives_way=True, is_needed=False),
+        Column(name="", from_width=48, gives_way=True),
     )
     print_table(columns, (_row(record, now) for record in page))
     _tell_next(page)
@@ -108,11 +109,11 @@ def dead(
     now = SystemClock().now()
     columns = (
         Column(name="id", justify="right"),
-        Column(name="type", takes_rest=True),
+        Column(name="type", gives_way=True),
         Column(name="attempts", justify="right", from_width=70),
         Column(name="ended", from_width=56),
-        Column(name="label", from_width=90, takes_rest=True),
-        Column(name="last error", takes_rest=True),
+        Column(name="label", from_width=90, gives_way=True, is_needed=False),
+        Column(name="last error", gives_way=True),
     )
     print_table(columns, (_dead_row(record, now) for record in page))
     _tell_next(page)

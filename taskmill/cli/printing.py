@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 
-import attrs
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from taskmill.cli.harmless import one_line
+from taskmill.cli.grid import Cell, Column, grid
 from taskmill.model.status import TaskStatus
 
 UNBOUNDED = 20_000
@@ -33,18 +31,6 @@ STYLES = {
 }
 
 
-@attrs.frozen(kw_only=True)
-class Column:
-    """One column of a table."""
-
-    name: str
-    justify: Literal["left", "right"] = "left"
-    from_width: int = 0
-    """Left out where the terminal has fewer columns than that."""
-    takes_rest: bool = False
-    """Whether it is cut where the line does not fit, rather than others."""
-
-
 def console() -> Console:
     """Standard output: with colour in a terminal that has some, unbounded where it is none."""
     is_terminal = sys.stdout.isatty()
@@ -58,25 +44,19 @@ def console() -> Console:
     )
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
     """Print rows below their headings; what is too wide is cut in a terminal, and only there."""
+    with trimmed() as out:
+        for line in grid(columns, list(rows), out.width, gap=2):
+            out.print(line)
+
+
+@contextmanager
+def trimmed() -> Generator[Console]:
+    """Standard output for one block, without the blanks that fill its lines."""
     out = console()
-    shown = [column for column in columns if out.width >= column.from_width]
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in shown:
-        table.add_column(
-            column.name,
-            justify=column.justify,
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if column.takes_rest else len(column.name),
-            ratio=None,
-        )
-    for row in rows:
-        cells = (cell for cell, column in zip(row, columns, strict=True) if column in shown)
-        table.add_row(*(cell if isinstance(cell, Text) else Text(one_line(cell)) for cell in cells))
     with out.capture() as captured:
-        out.print(table)
+        yield out
     for line in captured.get().splitlines():
         click.echo(line.rstrip(), color=True)
 

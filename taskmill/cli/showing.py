@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import as_document, dumped, task_document
 from taskmill.cli.harmless import lines
 from taskmill.cli.parts import db_option, json_option
-from taskmill.cli.printing import console
+from taskmill.cli.printing import trimmed
 from taskmill.cli.sheet import Sheet, Whole, print_sheet
 from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
@@ -49,11 +48,8 @@ def show(context: click.Context, /, *, task_id: int, full: bool, as_json: bool) 
         click.echo(dumped(_document(sheet)))
         return
     extent = Whole.ALL if full else Whole.SHORT
-    out: Console = console()
-    with out.capture() as captured:
+    with trimmed() as out:
         print_sheet(sheet, out, extent, SystemClock().now())
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip(), color=True)
 
 
 @click.command()

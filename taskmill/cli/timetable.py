@@ -7,10 +7,11 @@ from rich.text import Text
 
 from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import as_document, dumped
+from taskmill.cli.grid import Column
 from taskmill.cli.harmless import one_line
 from taskmill.cli.moments import away, short, when
 from taskmill.cli.parts import db_option, json_option
-from taskmill.cli.printing import Column, print_table
+from taskmill.cli.printing import print_table
 from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
 from taskmill.model.changes import Steer
@@ -41,13 +42,13 @@ def schedules(context: click.Context, /, *, as_json: bool) -> None:
     now = SystemClock().now()
     columns = (
         Column(name="domain", from_width=56),
-        Column(name="name", takes_rest=True),
+        Column(name="name", gives_way=True),
         Column(name="status"),
-        Column(name="rule", from_width=60, takes_rest=True),
+        Column(name="rule", from_width=60, gives_way=True),
         Column(name="next"),
         Column(name="runs", justify="right", from_width=60),
         Column(name="last task", justify="right", from_width=90),
-        Column(name="", from_width=100, takes_rest=True),
+        Column(name="", from_width=100, gives_way=True),
     )
     rows = (
         (

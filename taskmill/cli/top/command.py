@@ -11,13 +11,13 @@ import click
 from taskmill.cli.database import ask, check_is_database, database_of
 from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.parts import db_option, json_option
-from taskmill.cli.printing import console
+from taskmill.cli.printing import trimmed
 from taskmill.cli.top.picture import picture
 from taskmill.cli.top.state import Frame, State, View, seen
 from taskmill.client.client import Client
 
-TALL = 60
-"""Lines of a frame that is printed where there is no window."""
+TALL, WIDE = 60, 120
+"""Lines and columns of a frame that is printed where there is no window."""
 
 
 @click.command()
@@ -80,12 +80,11 @@ def _print_one(context: click.Context, view: View, *, as_json: bool) -> None:
         document = {"snapshot": frame.snapshot, "view": view, "tasks": frame.tasks}
         click.echo(dumped(as_document(document)))
         return
-    out = console()
-    width = min(out.width, 120) if sys.stdout.isatty() else 120
-    state = seen(State(view=view), frame)
-    lines = picture(state, width, TALL).split("\n")[:-1]  # the last one names keys
-    with out.capture() as captured:
-        for line in lines:
-            line.rstrip()
+    with trimmed() as out:
+        width = out.width if sys.stdout.isatty() else WIDE
+        shown = picture(seen(State(view=view), frame), width, TALL).split("\n")
+        shown.pop()  # the keys
+        while not shown[-1].plain.strip():
+            shown.pop()
+        for line in shown:
             out.print(line)
-    click.echo(captured.get().rstrip(), color=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from taskmill.cli.grid import Column, grid
 from taskmill.cli.harmless import one_line
-from taskmill.cli.top.grid import Column, grid
 from taskmill.cli.top.state import Frame
 from taskmill.model.snapshot import DomainSnapshot, GroupSnapshot
 

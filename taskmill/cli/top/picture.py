@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from taskmill.cli.grid import fitted
 from taskmill.cli.harmless import lines, one_line
-from taskmill.cli.top.grid import fitted
 from taskmill.cli.top.header import header
 from taskmill.cli.top.overview import domains, groups
 from taskmill.cli.top.state import State, Story, View

@@ -8,11 +8,11 @@ from datetime import datetime
 from rich.text import Text
 
 from taskmill.cli.figures import size_text
+from taskmill.cli.grid import Cell, Column, grid
 from taskmill.cli.listing import error_line, note_of
 from taskmill.cli.moments import away, clock, short
 from taskmill.cli.printing import status_text
 from taskmill.cli.top.estimate import UNKNOWN, Estimate
-from taskmill.cli.top.grid import Cell, Column, grid
 from taskmill.cli.top.state import Frame, State, View
 from taskmill.model.record import TaskRecord
 

@@ -30,8 +30,13 @@ class Column:
     """Whether it is shown where nothing is in it."""
 
 
-def grid(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> list[Text]:
-    """A line of headings and a line for each row, none wider than ``width``."""
+def grid(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int, *, gap: int = 1
+) -> list[Text]:
+    """A line of headings and a line for each row, none wider than ``width``.
+
+    ``gap`` is the number of blanks between two columns.
+    """
     kept = [
         place
         for place, column in enumerate(columns)
@@ -39,9 +44,12 @@ def grid(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) 
     ]
     shown = [columns[place] for place in kept]
     cells = [[_text(row[place]) for place in kept] for row in rows]
-    widths = _widths(shown, cells, width)
+    widths = _widths(shown, cells, width - gap * (len(shown) - 1))
     heads = [Text(column.name, "bold") for column in shown]
-    return [_line(shown, row, widths, width) for row in (heads, *cells)]
+    lines = [_line(shown, row, widths, " " * gap) for row in (heads, *cells)]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
+    return lines
 
 
 def fitted(line: Text, width: int) -> Text:
@@ -58,7 +66,7 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: in
         for place, column in enumerate(columns)
     ]
     giving = [place for place, column in enumerate(columns) if column.gives_way]
-    for _ in range(sum(widths) + len(widths) - 1 - width):
+    for _ in range(sum(widths) - width):
         widest = max(giving, key=lambda place: widths[place], default=None)
         if widest is None or widths[widest] <= LEAST:
             break
@@ -67,20 +75,19 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: in
 
 
 def _line(
-    columns: Sequence[Column], cells: Sequence[Text], widths: Sequence[int], width: int
+    columns: Sequence[Column], cells: Sequence[Text], widths: Sequence[int], gap: str
 ) -> Text:
     line = Text()
     for column, cell, room in zip(columns, cells, widths, strict=True):
         cell = cell.copy()
         cell.truncate(room, overflow="ellipsis")
         if line:
-            line.append(" ")
+            line.append(gap)
         if column.justify == "right":
             cell.pad_left(room - cell.cell_len)
         else:
             cell.pad_right(room - cell.cell_len)
         line.append_text(cell)
-    line.truncate(width, overflow="ellipsis")
     return line
 
 
