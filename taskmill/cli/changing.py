@@ -138,7 +138,7 @@ def retry(
     doing = Doing(
         verb="retry",
         done="pending again",
-        unchanged="unchanged",
+        unchanged="cannot be revived",
         default=frozenset({TaskStatus.DEAD}),
         what="dead letter",
         to_one=to_one,
@@ -262,14 +262,21 @@ def _do(
         raise click.UsageError(f"which tasks? Name ids or filters, or --all to {doing.verb} all.")
     if is_for_all and not filters.is_any:
         raise click.UsageError("--all and filters exclude each other")
-    if task_ids:
-        done, failed = _do_each(context, doing, task_ids)
-    else:
-        done, failed = _do_where(context, doing, filters, yes), {}
+    if not task_ids:
+        found, done = _do_where(context, doing, filters, yes)
+        if as_json:
+            click.echo(dumped({"done": done, "failed": {}}))
+        else:
+            click.echo(_outcome(doing, found, done))
+        return
+    done, failed = _do_each(context, doing, task_ids)
     if as_json:
         click.echo(dumped({"done": done, "failed": as_document(failed)}))
     else:
-        _tell(doing, done, failed, task_ids)
+        for task in done:
+            click.echo(f"task {task}: {doing.done}")
+        for reason in failed.values():
+            click.echo(f"taskmill: {one_line(reason)}", err=True)
     if failed:
         raise click.exceptions.Exit(FAILED)
 
@@ -303,37 +310,32 @@ def _do_where(
     doing: Doing,
     filters: Filters,
     yes: bool,  # noqa: FBT001
-) -> list[TaskId]:
+) -> tuple[int, list[TaskId]]:
+    """Do it to all that the filters choose: how many they are, and to which it was done."""
     selection = selection_of(filters, doing.default)
     path = database_of(context)
 
     async def count(client: Client) -> int:
-        return int(await client.queries.count_of(selection))
+        return await client.queries.count_of(selection)
 
     async def change(client: Client) -> list[TaskId]:
         return list(await doing.to_many(client, selection))
 
     found = ask(path, count)
     if not found:
-        return []
+        return 0, []
     what = "task" if filters.statuses else doing.what
     if not confirm(f"{doing.verb.capitalize()} {plural(found, what)}?", is_sure=yes):
         raise Told("nothing was changed")
-    return ask(path, change)
+    return found, ask(path, change)
 
 
-def _tell(
-    doing: Doing, done: list[TaskId], failed: dict[int, str], task_ids: tuple[int, ...]
-) -> None:
-    if task_ids:
-        for task in done:
-            click.echo(f"task {task}: {doing.done}")
-        for reason in failed.values():
-            click.echo(f"taskmill: {one_line(reason)}", err=True)
-    elif done:
-        click.echo(f"{plural(len(done), 'task')} {doing.done}")
-    else:
-        click.echo(f"no {doing.what} matches")
+def _outcome(doing: Doing, found: int, done: list[TaskId]) -> str:
+    if not found:
+        return f"no {doing.what} matches"
+    left = found - len(done)
+    rest = f"; {left:,} {doing.unchanged}" if left > 0 else ""
+    return f"{plural(len(done), 'task')} {doing.done}{rest}"
 
 
 async def _ended_before(

@@ -21,7 +21,7 @@ from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
 from taskmill.model.page import MAX_PAGE, Page
 from taskmill.model.record import TaskRecord
-from taskmill.model.status import ACTIVE, TaskStatus
+from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 
 _limit = click.option(
     "--limit",
@@ -95,6 +95,8 @@ def dead(
     """
     chosen = Filters(**filters)
     selection = selection_of(chosen, frozenset({TaskStatus.DEAD}))
+    if not selection.statuses <= TERMINAL:
+        raise click.UsageError("--status: a dead letter has ended; `list` finds active tasks")
 
     async def found(client: Client) -> Page[TaskRecord]:
         return await client.queries.ended_page(selection, limit=limit, after=after)

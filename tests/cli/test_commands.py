@@ -267,6 +267,7 @@ async def test_cancel_by_filters_asks_unless_told_not_to(path: Path) -> None:
         (("pause", "--group", "g", "--until", "2001-01-01"), "is over"),
         (("reprioritise", "1", "soon"), "a priority is 0 to 255"),
         (("list", "--limit", "0"), "range"),
+        (("dead", "--status", "pending"), "a dead letter has ended"),
     ],
 )
 async def test_a_wrong_command_line_is_told_before_anything_is_done(
@@ -288,6 +289,8 @@ async def test_retry_revives_dead_letters(path: Path) -> None:
         for each in dead:
             assert (await app.work.wait(each.id)).status is TaskStatus.COMPLETED
         assert await said(path, "retry", "--all") == "no dead letter matches"
+        told = await said(path, "retry", "--status", "completed", "-y")
+        assert told == "0 tasks pending again; 3 cannot be revived"
         refused = await called(path, "retry", str(dead[0].id))
         assert refused.exit_code == 1
         assert "completed" in refused.stderr

@@ -29,6 +29,7 @@ from .conformance import NOW, T0, apply_one, new_task, sqlite_store, submit, sub
 pytestmark = pytest.mark.anyio
 
 SOUND = (3, 51, 3)
+NOBODY = 65534
 ANY_ACTIVE = Selection(statuses=ACTIVE)
 
 
@@ -144,18 +145,27 @@ async def test_a_user_who_may_not_write_can_examine_it() -> None:
         path = await stopped(Path(folder) / "app.db")
         path.chmod(0o644)
         Path(folder).chmod(0o755)
-        said = await examined_by_nobody(path)
+        said = await by_nobody(
+            "print(*(f.sentence for f in anyio.run(examine, path)), sep='\\n')", path
+        )
+        copy = Path(folder) / "copy"
+        copy.mkdir()
+        os.chown(copy, NOBODY, -1)
+        await by_nobody("anyio.run(back_up, path, path.with_name('copy') / 'copy.db')", path)
+        assert (copy / "copy.db").stat().st_uid == NOBODY
     assert "every page and index is sound" in said
     assert "this user may not write to app.db or to its directory" in said
 
 
-async def examined_by_nobody(path: Path) -> str:
-    code = (
-        "import sys, anyio; from pathlib import Path; "
-        "from taskmill.store.sqlite.doctor import examine; import os; os.setuid(65534); "
-        "print(*(f.sentence for f in anyio.run(examine, Path(sys.argv[1]))), sep='\\n')"
+async def by_nobody(code: str, path: Path) -> str:
+    """What a program prints that runs as a user with no rights."""
+    program = (
+        "import os, sys, anyio; from pathlib import Path; "
+        "from taskmill.store.sqlite.backup import back_up; "
+        "from taskmill.store.sqlite.doctor import examine; "
+        f"os.setuid({NOBODY}); path = Path(sys.argv[1]); {code}"
     )
-    run = await anyio.run_process([sys.executable, "-c", code, str(path)])
+    run = await anyio.run_process([sys.executable, "-c", program, str(path)])
     return run.stdout.decode()
 
 
@@ -341,4 +351,30 @@ async def test_nothing_is_left_of_a_backup_that_failed(path: Path, tmp_path: Pat
         await back_up(path, tmp_path / "copy.db")
     with pytest.raises(StoreError):
         await back_up(tmp_path / "gone.db", tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+
+
+async def test_a_backup_that_the_disk_has_no_room_for_leaves_nothing(
+    path: Path, tmp_path: Path
+) -> None:
+    await stopped(path, count=300)
+    program = (
+        "import resource, sys, anyio; from pathlib import Path; "
+        "from taskmill.store.sqlite.backup import back_up; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
+        "anyio.run(back_up, *map(Path, sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, str(path), str(tmp_path / "copy.db")]
+    run = await anyio.run_process(command, check=False)
+    assert run.returncode == 1
+    assert b"taskmill.model.errors.StoreError" in run.stderr
+    assert not (tmp_path / "copy.db").exists()
+
+
+async def test_a_backup_can_be_interrupted_and_leaves_nothing(path: Path, tmp_path: Path) -> None:
+    await stopped(path, count=300)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await back_up(path, tmp_path / "copy.db")
+    assert scope.cancelled_caught
     assert not (tmp_path / "copy.db").exists()

@@ -17,7 +17,7 @@ TASKS = 8
 KEYS = """\
 up down j k     select a task          page-up page-down g G   further
 tab 1 2 3 4     running, waiting, ended, dead
-p               pause or resume the scheduler
+p               pause or resume the scheduler; a pause stops what runs
 P               pause or resume the domain of the selected task
 c               cancel the selected task, and whatever it has spawned
 r               retry it (in the views of ended and dead tasks)

@@ -59,6 +59,13 @@ class Screen:
         with suppress(termios.error, OSError):
             termios.tcsetattr(self.keys, termios.TCSADRAIN, self._before)
 
+    def read(self) -> bytes:
+        """What was typed; empty where the terminal is gone."""
+        try:
+            return os.read(self.keys, 1024)
+        except OSError:
+            return b""
+
     def size(self) -> tuple[int, int]:
         """Columns and lines."""
         try:
@@ -71,7 +78,8 @@ class Screen:
         """Show a picture of exactly the size of the terminal."""
         if self._is_entered:
             text = rendered(picture, self.size()[0]).replace("\n", "\r\n")
-            self._write(_HOME + (text.translate(_ASCII) if self._is_ascii else text))
+            with suppress(OSError):  # a terminal that is gone says so by SIGHUP
+                self._write(_HOME + (text.translate(_ASCII) if self._is_ascii else text))
 
     def _write(self, text: str) -> None:
         self._out.write(text)

@@ -99,7 +99,7 @@ class Session:
     async def _type(self, group: TaskGroup) -> None:
         while True:
             await anyio.wait_readable(self._screen.keys)
-            data = os.read(self._screen.keys, 1024)
+            data = self._screen.read()
             if not data:  # the terminal is gone
                 self._leave(group, 128 + signal.SIGHUP)
                 return

@@ -21,15 +21,15 @@ async def back_up(path: Path, destination: Path) -> int:
     on the disk when this returns. StoreError where ``destination`` exists or the copy is not
     sound; nothing is left of a copy that failed or was interrupted.
     """
-    async with inspecting(path) as port:
-        _make(destination)
-        try:
+    _make(destination)
+    try:
+        async with inspecting(path) as port:  # what is left of a copy has ended when this is left
             await _copy(port, destination)
-            await anyio.to_thread.run_sync(_verify, destination)
-            return await anyio.to_thread.run_sync(_sync, destination)
-        except BaseException:
-            _remove(destination)
-            raise
+        await anyio.to_thread.run_sync(_verify, destination)
+        return await anyio.to_thread.run_sync(_sync, destination)
+    except BaseException:
+        _remove(destination)
+        raise
 
 
 def _make(destination: Path) -> None:

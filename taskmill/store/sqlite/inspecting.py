@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+import anyio
+
 from taskmill.model.errors import StoreError
 from taskmill.model.record import TaskId
 from taskmill.store.sqlite.connection import Port
@@ -26,11 +28,13 @@ async def inspecting(path: Path) -> AsyncGenerator[Port]:
 
     Closing it never brings the log in, as the last of other connections would.
     """
-    port = await _open(path)
+    with anyio.CancelScope(shield=True):
+        port = await _open(path)
     try:
         yield port
     finally:
-        await port.close()
+        with anyio.CancelScope(shield=True):
+            await port.close()
 
 
 async def types_of(path: Path) -> list[str]:
