@@ -17,6 +17,7 @@ from taskmill.engine.aftermath import Aftermath
 from taskmill.engine.clock import Clock
 from taskmill.engine.control import Control
 from taskmill.engine.dispatcher import Dispatcher
+from taskmill.engine.durations import Durations
 from taskmill.engine.endings import Endings
 from taskmill.engine.enlistment import Enlistment
 from taskmill.engine.explainer import Explainer
@@ -77,6 +78,7 @@ class Engine:
         self._handle = handle
         self._endings = Endings()
         figures = Figures(executors)
+        durations = Durations(store, clock)
         self._running = Running(
             registry=registry,
             limits=limits,
@@ -84,6 +86,7 @@ class Engine:
             hub=hub,
             endings=self._endings,
             figures=figures,
+            durations=durations,
             clock=clock,
             rng=rng,
         )
@@ -158,6 +161,7 @@ class Engine:
             running=self._running,
             schedules=self.schedules,
             figures=figures,
+            durations=durations,
             watchdog=self._watchdog,
             clock=clock,
             domains=registry.domains,

@@ -211,7 +211,7 @@ class Queries:
             return attrs.evolve(
                 record,
                 effective_priority=attempt.start.effective,
-                progress=attempt.progress_made,
+                progress=attempt.reports.fraction,
                 io=attempt.io_so_far or record.io,
             )
         if record.status is not TaskStatus.PENDING:
