@@ -6,6 +6,7 @@ Times are seconds since the start of the run; a pace is a fraction of the whole 
 from __future__ import annotations
 
 import math
+
 import attrs
 
 HORIZON = 10.0
