@@ -46,8 +46,9 @@ class Durations:
     async def read(self, attempts: Iterable[Attempt]) -> None:
         """Ask the store of one type that runs and that nothing is known of, if there is one.
 
-        The answer may take as long as the history is, so each type is asked for once, and who
-        looks waits for one at the most.
+        The answer takes as long as the history is, so each type is asked for once, and who looks
+        waits for one at the most. What the store knows of a parent includes the wait for its
+        children; runs that end here take its place.
         """
         for attempt in attempts:
             # the store knows how long the last run of a task took, which is that of a finalize
