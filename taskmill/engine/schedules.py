@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from anyio.lowlevel import checkpoint
+
 from taskmill.define.domain import Domain
 from taskmill.define.task import Task
 from taskmill.engine.aftermath import Aftermath
@@ -38,6 +40,8 @@ from taskmill.store.base import Store
 
 log = logging.getLogger("taskmill.schedules")
 
+_BREATH = 100
+"""How many schedules are put together before others get their turn in the event loop."""
 FIRE = 1000
 """How many schedules, and how many occurrences of each, are looked at in one batch."""
 
@@ -107,7 +111,12 @@ class Schedules:
         """The schedules of a domain, or of all, by name."""
         with self._clock.hold():
             timetables = await self._store.timetables(domain)
-        return [record_of(timetable) for timetable in timetables]
+        records: list[ScheduleRecord] = []
+        for timetable in timetables:
+            records.append(record_of(timetable))
+            if len(records) % _BREATH == 0:
+                await checkpoint()
+        return records
 
     async def _owner_of(self, name: str) -> str:
         owners = {record.domain for record in await self.all(None) if record.name == name}

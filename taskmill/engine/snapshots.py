@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 
 import attrs
 
 from taskmill.engine.attempt import Attempt
-from taskmill.engine.backlog import BacklogCounts, Counted
+from taskmill.engine.backlog import Counted, count_backlog
 from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
 from taskmill.engine.durations import Durations
@@ -16,9 +17,11 @@ from taskmill.engine.figures import Figures
 from taskmill.engine.groups import Groups
 from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
+from taskmill.engine.shared import Shared
 from taskmill.engine.watchdog import Watchdog
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.schedules import ScheduleRecord
 from taskmill.model.snapshot import (
     ByteProgress,
     DomainSnapshot,
@@ -32,6 +35,9 @@ from taskmill.rules.estimates import estimate
 from taskmill.rules.limits import Limits
 from taskmill.rules.ratelimit import Bucket
 from taskmill.store.base import Store
+
+_MANY = 100
+"""From so many schedules on, reading them takes longer than a millisecond."""
 
 
 class Snapshots:
@@ -51,11 +57,13 @@ class Snapshots:
         clock: Clock,
         domains: Iterable[str],
     ) -> None:
-        self._backlog = BacklogCounts(store, clock)
+        self._backlog = Shared(
+            partial(count_backlog, store, clock), kept=lambda counted: counted.kept, clock=clock
+        )
+        self._timetable = Shared(partial(schedules.all, None), kept=_kept, clock=clock)
         self._limits = limits
         self._dispatcher = dispatcher
         self._running = running
-        self._schedules = schedules
         self._figures = figures
         self._durations = durations
         self._watchdog = watchdog
@@ -65,14 +73,14 @@ class Snapshots:
     async def of_domain(self, name: str) -> DomainSnapshot:
         """One domain."""
         await self._durations.read(self._attempts(name))
-        counted = await self._backlog.read()
+        counted = await self._backlog.get()
         return self._domain(name, counted, self._look_at(self._attempts(name)))
 
     async def of_all(self) -> SchedulerSnapshot:
         """The scheduler."""
-        schedules = await self._schedules.all(None)
+        schedules = await self._timetable.get()
         await self._durations.read(self._running.attempts())
-        counted = await self._backlog.read()
+        counted = await self._backlog.get()
         self._dispatcher.refresh()
         limits, pauses = self._limits, self._limits.pauses
         looks = self._look_at(self._running.attempts())
@@ -168,6 +176,11 @@ class Snapshots:
             for bucket in buckets
             if bucket.limit is not None
         }
+
+
+def _kept(schedules: Sequence[ScheduleRecord]) -> float:
+    """Seconds: some twenty times what it takes to read many; a few are always read."""
+    return len(schedules) * 300e-6 if len(schedules) >= _MANY else 0
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ import pytest
 from taskmill import (
     Domain,
     DomainHandle,
+    Every,
     GroupPolicy,
     GroupSnapshot,
     Scheduler,
@@ -176,3 +177,17 @@ async def test_tasks_without_a_handler_wait_too(tmp_path: object) -> None:
             seen = await scheduler.snapshot()
             assert (seen.pending_count, seen.domains["other"].pending_count) == (1, 0)
             assert seen.groups["g"].pending == 1
+
+
+async def test_a_list_of_many_schedules_is_kept_for_a_while() -> None:
+    async with open_app() as app:
+        for number in range(99):
+            await app.work.schedule(Nap(name=f"{number}"), Every(HOUR), f"every {number}")
+            assert len((await app.scheduler.snapshot()).schedules) == number + 1
+        await app.work.schedule(Nap(name="99"), Every(HOUR), "every 99")
+        assert len((await app.scheduler.snapshot()).schedules) == 100
+        await app.work.cancel_schedule("every 3")
+        assert len((await app.scheduler.snapshot()).schedules) == 100
+        await anyio.sleep(0.04)
+        last = (await app.scheduler.snapshot()).schedules
+        assert list(last) == await app.scheduler.schedules()
