@@ -10,11 +10,11 @@ import pytest
 from taskmill import (
     Domain,
     DomainHandle,
+    DomainSnapshot,
     Every,
     GroupPolicy,
     GroupSnapshot,
     Scheduler,
-    SchedulerSnapshot,
     SqliteStore,
     StoreError,
 )
@@ -60,10 +60,10 @@ async def test_those_who_ask_at_the_same_time_share_one_count() -> None:
     async with virtual_time() as clock, made(store, clock) as scheduler:
         work = scheduler.domain(Work)
         await later(work, 3)
-        seen: list[SchedulerSnapshot] = []
+        seen: list[DomainSnapshot] = []
 
         async def look() -> None:
-            seen.append(await scheduler.snapshot())
+            seen.append(await work.snapshot())
 
         async with anyio.create_task_group() as group:
             for _ in range(50):
