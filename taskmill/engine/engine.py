@@ -17,6 +17,7 @@ from taskmill.engine.aftermath import Aftermath
 from taskmill.engine.clock import Clock
 from taskmill.engine.control import Control
 from taskmill.engine.dispatcher import Dispatcher
+from taskmill.engine.durations import Durations
 from taskmill.engine.endings import Endings
 from taskmill.engine.enlistment import Enlistment
 from taskmill.engine.explainer import Explainer
@@ -97,6 +98,7 @@ class Engine:
         self._handle = handle
         self._endings = Endings()
         figures = Figures(executors)
+        durations = Durations(store, clock)
         self._running = Running(
             registry=registry,
             limits=limits,
@@ -105,6 +107,7 @@ class Engine:
             endings=self._endings,
             figures=figures,
             meters=meters,
+            durations=durations,
             clock=clock,
             rng=rng,
             tracing=tracing,
@@ -198,6 +201,7 @@ class Engine:
             running=self._running,
             schedules=self.schedules,
             figures=figures,
+            durations=durations,
             watchdog=self._watchdog,
             clock=clock,
             domains=registry.domains,
