@@ -9,7 +9,7 @@ from typing import TypeAlias, assert_never
 import anyio
 import attrs
 
-from benchmarks import floors, places, squeezing
+from benchmarks import floors, places, polling, squeezing
 from benchmarks.floors import Floor
 from benchmarks.setting import Sample, Setting, Unit, percentiles, rate
 from benchmarks.work import (
@@ -261,6 +261,23 @@ SCENARIOS = (
         target=AtMost(5_000),
         target_n=1_000_000,
         needs_file=True,
+    ),
+    Scenario(
+        name="snapshot",
+        description="What a snapshot takes the event loop; tasks of 1,000 groups wait.",
+        unit=Unit.MS,
+        measure=polling.cost,
+        floors=(polling.READS,),
+        target=AtMost(1.0),
+    ),
+    Scenario(
+        name="drain-polled",
+        description="Queued no-op tasks, while somebody takes ten snapshots a second.",
+        unit=Unit.RATE,
+        measure=polling.drain_polled,
+        floors=(polling.UNWATCHED,),
+        target=OfFloor(0.99),
+        target_n=50_000,
     ),
     Scenario(
         name="processes",

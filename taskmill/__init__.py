@@ -132,6 +132,7 @@ from taskmill.model.snapshot import ExecutorSnapshot as ExecutorSnapshot
 from taskmill.model.snapshot import GroupSnapshot as GroupSnapshot
 from taskmill.model.snapshot import RateSnapshot as RateSnapshot
 from taskmill.model.snapshot import SchedulerSnapshot as SchedulerSnapshot
+from taskmill.model.snapshot import TaskProgress as TaskProgress
 from taskmill.model.stages import Stage as Stage
 from taskmill.model.stats import TypeStats as TypeStats
 from taskmill.model.status import TaskStatus as TaskStatus

@@ -14,6 +14,7 @@ from taskmill.engine.queries import Queries
 from taskmill.model.changes import Steer
 from taskmill.model.options import TaskFilter
 from taskmill.model.outcomes import Submitted
+from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.schedules import ScheduleRecord
 from taskmill.model.status import TaskStatus
@@ -121,6 +122,27 @@ class TaskAccess(TaskReader[D]):
         """
         named = chosen(where, "delete", "delete(status=[...])", domain=self._scope, ended=True)
         return await self._opened().control.delete(named)
+
+    # --- groups, which are everybody's ---
+
+    async def pause_group(
+        self, name: str, until: datetime | None = None, *, interrupt: bool = True
+    ) -> None:
+        """Start no task of a group, in any domain, until it is resumed or ``until`` has come.
+
+        Calling it again moves the deadline. What runs is stopped and goes back to the queue, its
+        attempt refunded; with ``interrupt=False`` it may finish.
+        """
+        steering = self._opened().steering
+        await steering.pause(PauseScope.GROUP, name, interrupt=interrupt, until=until)
+
+    async def resume_group(self, name: str) -> None:
+        """End a `pause_group`."""
+        await self._opened().steering.resume(PauseScope.GROUP, name)
+
+    async def paused_groups(self) -> dict[str, datetime | None]:
+        """The groups that are paused, and when they resume by themselves."""
+        return self._opened().steering.paused_groups()
 
     # --- schedules ---
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Any, final, overload
 
 from typing_extensions import TypeVar, Unpack
@@ -116,22 +115,6 @@ class DomainHandle(TaskAccess[D]):
     async def resume(self) -> None:
         """End a `pause` of the domain; what no other pause holds may start."""
         await self._opened().steering.resume(PauseScope.DOMAIN, self.name)
-
-    async def pause_group(
-        self, name: str, until: datetime | None = None, *, interrupt: bool = True
-    ) -> None:
-        """Pause a group, in all domains; as `Scheduler.pause_group`."""
-        await self._opened().steering.pause(
-            PauseScope.GROUP, name, interrupt=interrupt, until=until
-        )
-
-    async def resume_group(self, name: str) -> None:
-        """End a `pause_group`."""
-        await self._opened().steering.resume(PauseScope.GROUP, name)
-
-    async def paused_groups(self) -> dict[str, datetime | None]:
-        """The groups that are paused, and when they resume by themselves."""
-        return self._opened().steering.paused_groups()
 
     @property
     def max_concurrency(self) -> int | None:

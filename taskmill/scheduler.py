@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import Any, Self, final, overload
@@ -54,6 +54,7 @@ from taskmill.engine.service import (
     check_main_thread,
     obey_signals,
     serve,
+    serving,
 )
 from taskmill.engine.steering import Steering
 from taskmill.engine.tracing import Tracing
@@ -66,7 +67,7 @@ from taskmill.model.metrics import Metrics
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.pauses import PauseScope
-from taskmill.model.policies import Drain, Priority, Retention, RetryPolicy, Shutdown, Stop
+from taskmill.model.policies import Drain, Priority, Retention, RetryPolicy, Shutdown
 from taskmill.model.resources import PressureSource, Resources
 from taskmill.model.schedules import Recurrence, ScheduleRecord
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
@@ -203,36 +204,13 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
         self._check_closed()
         check_loop()
-        failure: BaseException | None = None
+        self._engine = engine = self._new_engine()
         try:
-            async with anyio.create_task_group() as engine_group:
-                self._engine = engine = self._new_engine()
-                try:
-                    engine_group.start_soon(engine.serve)
-                    await engine.has_started.wait()
-                    if engine.has_ended.is_set():
-                        raise GaveUp("the scheduler was stopped while it stood by")
-                    yield self
-                    engine.stop(self._shutdown)
-                    await engine.has_ended.wait()  # a cancellation in here is a Stop
-                except Exception as error:  # noqa: BLE001 - raised again, outside the group
-                    failure = error
-                    engine.stop(Stop())
-                except BaseException:
-                    engine.stop(Stop())
-                    raise
-        except BaseExceptionGroup as group:
-            ended_by = cause_of(group)
-            if failure is None:
-                failure = ended_by
-            else:
-                log.error("the scheduler failed as well as what it served", exc_info=ended_by)
-                failure.add_note(f"the scheduler failed as well: {ended_by!r}")
+            async with serving(engine, self._shutdown):
+                yield self
         finally:
             self._engine = None
             self._hub = Hub()
-        if failure is not None:
-            raise failure
 
     def _check_closed(self) -> None:
         if self._engine is not None:
@@ -392,23 +370,6 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     async def resume(self) -> None:
         """End a `pause` of the scheduler; what no other pause holds may start."""
         await self._steering().resume(PauseScope.SCHEDULER, "")
-
-    async def pause_group(
-        self, name: str, until: datetime | None = None, *, interrupt: bool = True
-    ) -> None:
-        """Start no task of a group, in any domain, until it is resumed or ``until`` has come.
-
-        Calling it again moves the deadline. Otherwise as `pause`.
-        """
-        await self._steering().pause(PauseScope.GROUP, name, interrupt=interrupt, until=until)
-
-    async def resume_group(self, name: str) -> None:
-        """End a `pause_group`."""
-        await self._steering().resume(PauseScope.GROUP, name)
-
-    async def paused_groups(self) -> dict[str, datetime | None]:
-        """The groups that are paused, and when they resume by themselves."""
-        return self._steering().paused_groups()
 
     def set_max_concurrency(self, max_concurrency: int) -> None:
         """Run at most so many tasks at once; what runs beyond a lowered cap goes on."""

@@ -7,15 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import anyio
-
 from taskmill.client.client import Client
 from taskmill.engine.clock import Clock, SystemClock
 from taskmill.engine.hub import Hub
 from taskmill.engine.meters import Meters
 from taskmill.engine.placing import Placing
 from taskmill.engine.registry import Registry
-from taskmill.engine.service import cause_of
+from taskmill.engine.service import serving
 from taskmill.model.errors import StoreError
 from taskmill.model.policies import Stop
 from taskmill.rules.limits import Limits
@@ -38,23 +36,8 @@ async def visiting(path: Path, clock: Clock | None = None) -> AsyncGenerator[Cli
         meters=Meters([], []),
         clock=clock or SystemClock(),
     )
-    failure: BaseException | None = None
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(client.serve)
-            await client.has_started.wait()
-            try:
-                yield client
-            except Exception as error:  # noqa: BLE001 - raised again, outside the group
-                failure = error
-            finally:
-                client.stop(Stop())
-                with anyio.CancelScope(shield=True):
-                    await client.has_ended.wait()
-    except BaseExceptionGroup as group:
-        raise cause_of(group) from None
-    if failure is not None:
-        raise failure
+    async with serving(client, Stop()):
+        yield client
 
 
 def _check_there(path: Path) -> None:

@@ -199,7 +199,10 @@ class Context(Generic[D]):
         await self._workplace.set_tags(tags)
 
     def progress(self, fraction: float, message: str | None = None) -> None:
-        """Report how far this handler is, 0 to 1; what lies outside is cut. Safe from threads."""
+        """Report how far this handler is, 0 to 1; what lies outside is cut. Safe from threads.
+
+        Snapshots carry it on to the moment they are taken, and show the last message there was.
+        """
         self._workplace.progress(fraction, message)
 
     def progress_of(self, done: float, total: float, message: str | None = None) -> None:
@@ -207,7 +210,10 @@ class Context(Generic[D]):
         self._workplace.progress(done / total if total else 1.0, message)
 
     def bytes(self, done: int, total: int | None = None) -> None:
-        """Report how many bytes are done, of how many; it is progress too. Safe from threads."""
+        """Report how many bytes are done, of how many; it is progress too. Safe from threads.
+
+        ``done`` counts from the start of the work: from two reports on, there is a rate.
+        """
         self._workplace.bytes(done, total)
 
     def io(self, *, read: int = 0, written: int = 0, received: int = 0, sent: int = 0) -> None:

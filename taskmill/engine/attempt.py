@@ -37,6 +37,7 @@ from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskRecord
 from taskmill.model.resources import IoTotals
 from taskmill.model.stages import Stage
+from taskmill.rules.estimates import SILENT
 from taskmill.rules.options import AttemptOptions, attempt_options
 from taskmill.rules.plan import Start
 from taskmill.rules.settle import Halted, Result, Returned
@@ -84,9 +85,9 @@ class Attempt:
         self.has_ended = False
         self.runs_in: asyncio.Task[None] | None = None
         """Held here, as the event loop holds its tasks weakly."""
-        self.progress_made: float | None = None
-        self.bytes_done: tuple[int, int | None] | None = None
-        """How many bytes are done, of how many, as its handler says."""
+        self.reports = SILENT
+        self.typical: float | None = None
+        """Seconds that such runs take; it stays once it was asked for."""
         self.io = _NOTHING
         """What this run moved, as far as its handler said so."""
         self._ended: anyio.Event | None = None
@@ -295,7 +296,7 @@ class Attempt:
             self.record,
             effective_priority=self.start.effective,
             executor=self.start.lane.executor,
-            progress=self.progress_made,
+            progress=self.reports.fraction,
             io=self.io_so_far or self.record.io,
         )
 
@@ -345,11 +346,12 @@ class Attempt:
         return self._surroundings.find_handle(key)
 
     def progress(self, fraction: float, message: str | None) -> None:
-        self.progress_made = min(max(fraction, 0.0), 1.0)
-        self._surroundings.progressed(self, self.progress_made, message)
+        made = float(min(max(0.0, fraction), 1.0))  # in this order NaN is cut, too
+        self.reports = self.reports.progressed(made, message, self._surroundings.elapsed(self))
+        self._surroundings.progressed(self, made, message)
 
     def bytes(self, done: int, total: int | None) -> None:
-        self.bytes_done = (done, total)
+        self.reports = self.reports.flowed(done, total, self._surroundings.elapsed(self))
         if total:
             self.progress(done / total, None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from random import Random
 from threading import get_ident
@@ -17,6 +17,7 @@ from taskmill.engine.aftermath import Aftermath
 from taskmill.engine.clock import Clock
 from taskmill.engine.control import Control
 from taskmill.engine.dispatcher import Dispatcher
+from taskmill.engine.durations import Durations
 from taskmill.engine.endings import Endings
 from taskmill.engine.enlistment import Enlistment
 from taskmill.engine.explainer import Explainer
@@ -26,6 +27,7 @@ from taskmill.engine.hooks import Hooks
 from taskmill.engine.hosting import Hosting
 from taskmill.engine.housekeeping import Housekeeping
 from taskmill.engine.hub import Hub
+from taskmill.engine.idleness import Idleness
 from taskmill.engine.inbox import Inbox
 from taskmill.engine.local import Local
 from taskmill.engine.meters import Meters
@@ -38,6 +40,7 @@ from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
 from taskmill.engine.showing import Live
 from taskmill.engine.snapshots import Snapshots
+from taskmill.engine.standby import become_dispatcher
 from taskmill.engine.standing import Onlooker
 from taskmill.engine.steering import Steering
 from taskmill.engine.surroundings import Surroundings
@@ -46,8 +49,6 @@ from taskmill.engine.tuning import Tuning
 from taskmill.engine.watchdog import Watchdog
 from taskmill.engine.writer import LAST_TRIES, Writer
 from taskmill.executors.base import Executor
-from taskmill.model.effects import Move, Opening
-from taskmill.model.errors import StoreInUse
 from taskmill.model.policies import Drain, Retention, Shutdown, Stop
 from taskmill.model.record import TaskRecord
 from taskmill.rules.limits import Limits
@@ -86,9 +87,7 @@ class Engine:
         self.epoch = 0
         self._thread = get_ident()
         self._standby = poll_interval if standby else None
-        self._is_standing_by = False
         self._store = store
-        self._limits = limits
         self._registry = registry
         self._hub = hub
         self._meters = meters
@@ -96,7 +95,10 @@ class Engine:
         self._find_handle = find_handle
         self._handle = handle
         self._endings = Endings()
+        self._idleness = Idleness()
+        self._idleness.is_idle = self._is_idle
         figures = Figures(executors)
+        durations = Durations(store, clock)
         self._running = Running(
             registry=registry,
             limits=limits,
@@ -105,6 +107,7 @@ class Engine:
             endings=self._endings,
             figures=figures,
             meters=meters,
+            durations=durations,
             clock=clock,
             rng=rng,
             tracing=tracing,
@@ -118,9 +121,9 @@ class Engine:
             clock=clock,
             start=self._running.start,
             stop=self._running.stop,
-            wake=self._wake,
+            wake=lambda: self._writer.wake(),
             is_handled=registry.is_handled,
-            follow=self._follow,
+            follow=lambda moves: self._aftermath.follow(moves),
             meters=meters,
         )
         self._aftermath = Aftermath(
@@ -136,7 +139,7 @@ class Engine:
             clock=clock,
             source=self.dispatcher,
             meters=meters,
-            on_idle=self._is_quiet,
+            on_idle=self._idleness.is_quiet,
         )
         self._pausing = Pausing(
             limits=limits,
@@ -198,6 +201,7 @@ class Engine:
             running=self._running,
             schedules=self.schedules,
             figures=figures,
+            durations=durations,
             watchdog=self._watchdog,
             clock=clock,
             domains=registry.domains,
@@ -221,11 +225,17 @@ class Engine:
         self._hosting = Hosting(
             executors=executors, limits=limits, dispatcher=self.dispatcher, clock=clock
         )
+        self._onlooker = Onlooker(
+            registry=registry,
+            limits=limits,
+            dispatcher=self.dispatcher,
+            running=self._running,
+            clock=clock,
+        )
         self._hooks = Hooks(registry.domains.values(), handle)
         self._mode: Shutdown | None = None
         self._mode_changed = anyio.Event()
         self._halted = anyio.Event()
-        self._quiet: anyio.Event | None = None
         self.has_started = anyio.Event()
         self.has_ended = anyio.Event()
 
@@ -244,7 +254,12 @@ class Engine:
         """
         with anyio.CancelScope(shield=True):
             try:
-                opening = await self._open()
+                opening = await become_dispatcher(
+                    self._store,
+                    self.clock,
+                    standby=self._standby,
+                    given_up=self._mode_changed.wait,
+                )
                 if opening is None:
                     self.has_started.set()
                     return
@@ -258,7 +273,7 @@ class Engine:
                         self._connect(handlers)
                         self.dispatcher.load(opening)
                         self._pausing.load()
-                        self._meters.standing = self._onlooker().look
+                        self._meters.standing = self._onlooker.look
                         handlers.start_soon(self.dispatcher.alarm.run)
                         handlers.start_soon(self.dispatcher.timer.run)
                         handlers.start_soon(self._pausing.alarm.run)
@@ -267,7 +282,7 @@ class Engine:
                         self._inbox.load()
                         handlers.start_soon(self._inbox.run)
                         await handlers.start(self._reception.run)
-                        self._wake()
+                        self._writer.wake()
                         await self._firing.load(
                             opening.next_fire_ms, self._registry.domains.values()
                         )
@@ -293,26 +308,7 @@ class Engine:
                 with self.clock.hold():
                     await self._store.close()
                 self.has_ended.set()
-                self._is_quiet()
-
-    async def _open(self) -> Opening | None:
-        """Become the dispatcher; stand by while another one is there, if that is wanted.
-
-        None where the scheduler is stopped while it stands by.
-        """
-        while True:
-            try:
-                with self.clock.hold():
-                    return await self._store.open(now=self.clock.now())
-            except StoreInUse as error:
-                if self._standby is None:
-                    raise
-                if not self._is_standing_by:
-                    log.info("standing by: %s", error)
-                self._is_standing_by = True
-            with anyio.move_on_after(self._standby.total_seconds()):
-                await self._mode_changed.wait()
-                return None
+                self._idleness.close()
 
     def stop(self, mode: Shutdown) -> None:
         """Begin to shut down; a later Stop cuts a Drain short."""
@@ -329,7 +325,7 @@ class Engine:
         await anyio.sleep(self._running.longest_grace.total_seconds())
         with anyio.move_on_after(LAST_TRIES):
             while self.active_tasks() and not self._writer.is_idle:
-                await self._until_quiet()
+                await self._idleness.quiet()
 
     def _connect(self, handlers: TaskGroup) -> None:
         self._running.connect(
@@ -341,15 +337,6 @@ class Engine:
             surroundings=self._surroundings(),
         )
         self._watchdog.start()
-
-    def _onlooker(self) -> Onlooker:
-        return Onlooker(
-            registry=self._registry,
-            limits=self._limits,
-            dispatcher=self.dispatcher,
-            running=self._running,
-            clock=self.clock,
-        )
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
@@ -403,31 +390,12 @@ class Engine:
         await self._mode_changed.wait()
         scope.cancel()
 
-    # --- idleness ---
-
     async def idle(self) -> None:
         """Wait until nothing runs, could start, or waits for its next attempt."""
-        while not (self._writer.is_idle and self.dispatcher.is_idle):
-            if self.has_ended.is_set():
-                return
-            await self._until_quiet()
+        await self._idleness.wait()
 
-    async def _until_quiet(self) -> None:
-        """Wait until the writer has nothing to do next; any number of callers may."""
-        if self._quiet is None:
-            self._quiet = anyio.Event()
-        await self._quiet.wait()
-
-    def _is_quiet(self) -> None:
-        if self._quiet is not None:
-            self._quiet.set()
-            self._quiet = None
-
-    def _follow(self, moves: Iterable[Move]) -> None:
-        self._aftermath.follow(moves)
-
-    def _wake(self) -> None:
-        self._writer.wake()
+    def _is_idle(self) -> bool:
+        return self._writer.is_idle and self.dispatcher.is_idle
 
     def active_tasks(self) -> list[TaskRecord]:
         """The tasks whose handlers run now."""

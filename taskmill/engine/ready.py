@@ -46,6 +46,7 @@ class ReadyQueue:
         self._stalled: dict[Gate, dict[Gate, None]] = {}
         self._chosen: LaneQueue | None = None
         self._startable = Startable(limits.pauses)
+        self.ready = self._startable.all
         self._now_ns = 0
         self._now_ms = 0
 

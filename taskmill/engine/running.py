@@ -18,6 +18,7 @@ from taskmill.engine.announce import end_of_run, header_of, load_of
 from taskmill.engine.attempt import Attempt
 from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
+from taskmill.engine.durations import Durations
 from taskmill.engine.endings import Endings
 from taskmill.engine.figures import Figures
 from taskmill.engine.hub import Hub
@@ -37,7 +38,7 @@ from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.limits import Limits
 from taskmill.rules.plan import Start
-from taskmill.rules.settle import Halted, Raised, Result, settle
+from taskmill.rules.settle import Halted, Raised, Result, Returned, settle
 
 if TYPE_CHECKING:
     from taskmill.engine.surroundings import Surroundings
@@ -58,6 +59,7 @@ class Running:
         endings: Endings,
         figures: Figures,
         meters: Meters,
+        durations: Durations,
         clock: Clock,
         rng: Random,
         tracing: Tracing | None,
@@ -69,6 +71,7 @@ class Running:
         self._endings = endings
         self._figures = figures
         self._meters = meters
+        self._durations = durations
         self._clock = clock
         self._rng = rng
         self._tracing = tracing
@@ -242,12 +245,12 @@ class Running:
         """The handler has stopped: have the outcome written and give the slot back."""
         settlement = settle(attempt.record, result, now_ms=self._now_ms(), io=attempt.io_so_far)
         attempt.end()
-        self._count(attempt)
+        self._count(attempt, result)
         del self._attempts[attempt.record.id]
         self._writer.send(settlement, partial(self._settled, attempt, settlement))
         self._dispatcher.release(attempt.start, is_whole=attempt.cause is None)
 
-    def _count(self, attempt: Attempt) -> None:
+    def _count(self, attempt: Attempt, result: Result) -> None:
         record, start = attempt.record, attempt.start
         waited = None
         if record.run == 1 and record.started_at is not None:
@@ -256,6 +259,8 @@ class Running:
         self._figures.ended(start.lane.executor, seconds, waited)
         if attempt.has_begun:
             self._meters.stopped(record.type, start.lane.executor, seconds, waited)
+        if isinstance(result, Returned):
+            self._durations.ended(record, seconds)
 
     # --- what came of it ---
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from anyio.lowlevel import checkpoint
+
 from taskmill.define.task import Task
 from taskmill.engine.applying import Applying
 from taskmill.engine.clock import Clock
@@ -17,6 +19,9 @@ from taskmill.model.schedules import Recurrence, ScheduleRecord
 from taskmill.model.times import from_ms, to_ms
 from taskmill.rules.recurrence import rule_from_json, rule_to_json
 from taskmill.store.base import Store
+
+_BREATH = 100
+"""How many schedules are put together before others get their turn in the event loop."""
 
 
 class Schedules:
@@ -63,7 +68,12 @@ class Schedules:
         """The schedules of a domain, or of all, by name."""
         with self._clock.hold():
             timetables = await self._store.timetables(domain)
-        return [record_of(timetable) for timetable in timetables]
+        records: list[ScheduleRecord] = []
+        for timetable in timetables:
+            records.append(record_of(timetable))
+            if len(records) % _BREATH == 0:
+                await checkpoint()
+        return records
 
     async def _owner_of(self, name: str) -> str:
         owners = {record.domain for record in await self.all(None) if record.name == name}

@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from threading import current_thread, main_thread
 from typing import Protocol, cast
 
@@ -29,7 +30,16 @@ class GaveUp(InvalidState):
 class Served(Protocol):
     """What there is to serve: one opening of a scheduler."""
 
+    has_started: anyio.Event
     has_ended: anyio.Event
+
+    async def serve(self) -> None:
+        """Open, work until told to stop, and close; not cancelled from outside, only stopped."""
+        ...
+
+    def stop(self, mode: Shutdown) -> None:
+        """Begin to shut down."""
+        ...
 
     async def overdue(self) -> None:
         """Wait until a handler has not stopped in time and everything else is written."""
@@ -38,6 +48,41 @@ class Served(Protocol):
     def active_tasks(self) -> list[TaskRecord]:
         """The tasks whose handlers run now."""
         ...
+
+
+@asynccontextmanager
+async def serving(engine: Served, shutdown: Shutdown) -> AsyncGenerator[None]:
+    """Have an engine open in the block, and shut it down at its end as ``shutdown`` says.
+
+    Where an exception or a cancellation ends the block, it stops at once. Should the engine fail,
+    the block is cancelled, and what failed is raised.
+    """
+    failure: BaseException | None = None
+    try:
+        async with anyio.create_task_group() as engine_group:
+            try:
+                engine_group.start_soon(engine.serve)
+                await engine.has_started.wait()
+                if engine.has_ended.is_set():
+                    raise GaveUp("the scheduler was stopped while it stood by")
+                yield
+                engine.stop(shutdown)
+                await engine.has_ended.wait()  # a cancellation in here is a Stop
+            except Exception as error:  # noqa: BLE001 - raised again, outside the group
+                failure = error
+                engine.stop(Stop())
+            except BaseException:
+                engine.stop(Stop())
+                raise
+    except BaseExceptionGroup as group:
+        ended_by = cause_of(group)
+        if failure is None:
+            failure = ended_by
+        else:
+            log.error("the scheduler failed as well as what it served", exc_info=ended_by)
+            failure.add_note(f"the scheduler failed as well: {ended_by!r}")
+    if failure is not None:
+        raise failure
 
 
 async def serve(engine: Served) -> None:

@@ -57,7 +57,7 @@ class Live:
             return attrs.evolve(
                 record,
                 effective_priority=attempt.start.effective,
-                progress=attempt.progress_made,
+                progress=attempt.reports.fraction,
                 io=attempt.io_so_far or record.io,
             )
         return as_waiting(record, self._limits, self._clock)

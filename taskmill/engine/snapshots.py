@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from functools import partial
+
+import attrs
 
 from taskmill.engine.attempt import Attempt
+from taskmill.engine.backlog import Counted, count_backlog
 from taskmill.engine.clock import Clock
 from taskmill.engine.dispatcher import Dispatcher
+from taskmill.engine.durations import Durations
 from taskmill.engine.figures import Figures
+from taskmill.engine.groups import Groups
 from taskmill.engine.running import Running
 from taskmill.engine.schedules import Schedules
+from taskmill.engine.shared import Shared
 from taskmill.engine.watchdog import Watchdog
-from taskmill.model.effects import Backlog
 from taskmill.model.pauses import PauseScope
+from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.schedules import ScheduleRecord
 from taskmill.model.snapshot import (
     ByteProgress,
     DomainSnapshot,
-    GroupSnapshot,
     RateSnapshot,
     SchedulerSnapshot,
+    TaskProgress,
+    foreseen,
 )
-from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
-from taskmill.rules.entitlement import Demand, allocate
+from taskmill.rules.estimates import estimate
 from taskmill.rules.limits import Limits
 from taskmill.rules.ratelimit import Bucket
 from taskmill.store.base import Store
 
-_Place: TypeAlias = tuple[str, str | None, TaskStatus]
+_MANY = 100
+"""From so many schedules on, reading them takes longer than a millisecond."""
 
 
 class Snapshots:
@@ -44,50 +52,65 @@ class Snapshots:
         running: Running,
         schedules: Schedules,
         figures: Figures,
+        durations: Durations,
         watchdog: Watchdog,
         clock: Clock,
         domains: Iterable[str],
     ) -> None:
-        self._store = store
+        self._backlog = Shared(
+            partial(count_backlog, store, clock), kept=lambda counted: counted.kept, clock=clock
+        )
+        self._timetable = Shared(partial(schedules.all, None), kept=_kept, clock=clock)
         self._limits = limits
         self._dispatcher = dispatcher
         self._running = running
-        self._schedules = schedules
         self._figures = figures
+        self._durations = durations
         self._watchdog = watchdog
         self._clock = clock
         self._domains = tuple(domains)
 
     async def of_domain(self, name: str) -> DomainSnapshot:
         """One domain."""
-        with self._clock.hold():
-            backlog = await self._store.backlog()
-        return self._domain(name, self._counted(backlog))
+        await self._durations.read(self._attempts(name))
+        counted = await self._backlog.get()
+        return self._domain(name, counted, self._look_at(self._attempts(name)))
 
     async def of_all(self) -> SchedulerSnapshot:
         """The scheduler."""
-        with self._clock.hold():
-            backlog = await self._store.backlog()
-        schedules = await self._schedules.all(None)
+        schedules = await self._timetable.get()
+        await self._durations.read(self._running.attempts())
+        counted = await self._backlog.get()
         self._dispatcher.refresh()
-        counts = self._counted(backlog)
-        limits, attempts = self._limits, self._running.attempts()
+        limits, pauses = self._limits, self._limits.pauses
+        looks = self._look_at(self._running.attempts())
+        ready = self._dispatcher.queue.ready
+        pending = [*ready, counted.delayed]
+        paused = sum(tally.paused(pauses) for tally in pending)
         return SchedulerSnapshot(
             at=self._clock.now(),
-            running=tuple(attempt.reported for attempt in attempts),
-            pending_count=_sum(counts, TaskStatus.PENDING),
-            paused_count=_sum(counts, TaskStatus.PAUSED),
-            blocked_count=_sum(counts, TaskStatus.BLOCKED),
-            waiting_count=_sum(counts, TaskStatus.WAITING),
-            progress=_progress(attempts),
-            bytes=_bytes(attempts),
-            is_paused=limits.pauses.is_held(PauseScope.SCHEDULER),
+            running=tuple(look.record for look in looks),
+            pending_count=sum(tally.count for tally in pending) - paused,
+            paused_count=paused,
+            blocked_count=counted.blocked.count,
+            waiting_count=counted.waiting.count,
+            progress_of=_by_task(looks),
+            progress=_mean(looks),
+            bytes=_sum(looks),
+            is_paused=pauses.is_held(PauseScope.SCHEDULER),
             max_concurrency=limits.all.cap or 0,
             pressure=limits.pressure.level,
             pressures=dict(limits.pressure.readings),
             executors=self._figures.snapshot(limits),
-            domains={name: self._domain(name, counts) for name in self._domains},
-            groups=self._groups(counts),
+            domains={
+                name: self._domain(name, counted, [x for x in looks if x.record.domain == name])
+                for name in self._domains
+            },
+            groups=Groups(
+                limits,
+                running=(start.lane.group for start in self._dispatcher.starts.values()),
+                waiting=(tally.places() for tally in pending),
+            ),
             paused_groups={
                 held.name: from_ms(held.until_ms)
                 for held in limits.pauses.held()
@@ -100,70 +123,51 @@ class Snapshots:
             loop_blocks=self._watchdog.blocks,
         )
 
-    def _counted(self, backlog: Sequence[Backlog]) -> Counter[_Place]:
-        """How many tasks wait, by domain, group and the status under which they are reported."""
-        counts: Counter[_Place] = Counter()
-        for each in backlog:
-            counts[each.domain, each.group, each.status] += each.count
-        for queue in self._dispatcher.queue.waiting():
-            lane = queue.lane
-            ready = sum(level.count for level in queue.levels.values())
-            counts[lane.kind.domain, lane.group, TaskStatus.PENDING] += ready
-        for (domain, group, status), count in [*counts.items()]:
-            if status is TaskStatus.PENDING and self._limits.pauses.holds(domain, group):
-                del counts[domain, group, status]
-                counts[domain, group, TaskStatus.PAUSED] += count
-        return counts
-
-    def _domain(self, name: str, counts: Counter[_Place]) -> DomainSnapshot:
-        attempts = [a for a in self._running.attempts() if a.record.domain == name]
-        own = {place: count for place, count in counts.items() if place[0] == name}
+    def _domain(self, name: str, counted: Counted, looks: Sequence[_Look]) -> DomainSnapshot:
+        pauses = self._limits.pauses
+        pending = [*self._dispatcher.queue.ready, counted.delayed]
+        paused = sum(tally.paused(pauses, name) for tally in pending)
         return DomainSnapshot(
             name=name,
-            running=tuple(attempt.reported for attempt in attempts),
-            pending_count=_sum(own, TaskStatus.PENDING),
-            paused_count=_sum(own, TaskStatus.PAUSED),
-            blocked_count=_sum(own, TaskStatus.BLOCKED),
-            waiting_count=_sum(own, TaskStatus.WAITING),
-            progress=_progress(attempts),
-            bytes=_bytes(attempts),
-            is_paused=self._limits.pauses.is_held(PauseScope.DOMAIN, name),
+            running=tuple(look.record for look in looks),
+            pending_count=sum(tally.of_domain(name) for tally in pending) - paused,
+            paused_count=paused,
+            blocked_count=counted.blocked.of_domain(name),
+            waiting_count=counted.waiting.of_domain(name),
+            progress_of=_by_task(looks),
+            progress=_mean(looks),
+            bytes=_sum(looks),
+            is_paused=pauses.is_held(PauseScope.DOMAIN, name),
             max_concurrency=self._limits.domains[name].cap,
         )
 
-    def _groups(self, counts: Counter[_Place]) -> dict[str | None, GroupSnapshot]:
-        limits = self._limits
-        running = Counter(start.lane.group for start in self._dispatcher.starts.values())
-        pending: Counter[str | None] = Counter()
-        for (_, group, status), count in counts.items():
-            if status in (TaskStatus.PENDING, TaskStatus.PAUSED):
-                pending[group] += count
-        names = {*running, *pending, *limits.groups}
-        entitled: dict[str | None, int] = {}
-        if limits.shares.is_fair:
-            demands = {
-                name: Demand(
-                    tasks=running[name] + pending[name],
-                    weight=limits.policy(name).weight,
-                    min_slots=limits.policy(name).min_slots,
-                    cap=limits.policy(name).max_concurrency,
-                )
-                for name in names
-            }
-            entitled = allocate(limits.all.cap or 0, demands)
-        return {
-            name: GroupSnapshot(
-                name=name,
-                running=running[name],
-                pending=pending[name],
-                max_concurrency=limits.policy(name).max_concurrency,
-                weight=limits.policy(name).weight,
-                min_slots=limits.policy(name).min_slots,
-                entitled=entitled.get(name, 0) if limits.shares.is_fair else None,
-                is_paused=name is not None and limits.pauses.is_held(PauseScope.GROUP, name),
-            )
-            for name in sorted(names, key=lambda name: (name is not None, name or ""))
-        }
+    def _attempts(self, domain: str) -> list[Attempt]:
+        return [a for a in self._running.attempts() if a.record.domain == domain]
+
+    def _look_at(self, attempts: Iterable[Attempt]) -> list[_Look]:
+        """The running tasks with how far each is, as of one moment."""
+        now = self._clock.monotonic()
+        return [
+            _Look(attempt.reported, self._progress(attempt, now - attempt.start.at_ns / 1e9))
+            for attempt in attempts
+        ]
+
+    def _progress(self, attempt: Attempt, elapsed: float) -> TaskProgress:
+        reports, typical = attempt.reports, self._durations.typical(attempt)
+        found = estimate(elapsed, typical=typical, report=reports.said)
+        moved = None
+        if (flow := reports.flow) is not None:
+            moved = ByteProgress(flow.done, flow.total, flow.rate(elapsed))
+        by_bytes = None if moved is None else moved.eta
+        return TaskProgress(
+            reported=reports.fraction,
+            message=reports.message,
+            estimated=found.fraction,
+            elapsed=timedelta(seconds=elapsed),
+            typical=None if typical is None else timedelta(seconds=typical),
+            eta=foreseen(found.left) if by_bytes is None else by_bytes,
+            bytes=moved,
+        )
 
     def _rates(self, buckets: Iterable[Bucket]) -> dict[str, RateSnapshot]:
         now_ns = self._dispatcher.now_ns()
@@ -174,19 +178,34 @@ class Snapshots:
         }
 
 
-def _sum(counts: Mapping[_Place, int], status: TaskStatus) -> int:
-    return sum(count for place, count in counts.items() if place[2] is status)
+def _kept(schedules: Sequence[ScheduleRecord]) -> float:
+    """Seconds: some twenty times what it takes to read many; a few are always read."""
+    return len(schedules) * 300e-6 if len(schedules) >= _MANY else 0
 
 
-def _progress(attempts: Sequence[Attempt]) -> float | None:
-    made = [a.progress_made for a in attempts if a.progress_made is not None]
-    return sum(made) / len(made) if made else None
+@attrs.frozen
+class _Look:
+    record: TaskRecord
+    progress: TaskProgress
 
 
-def _bytes(attempts: Sequence[Attempt]) -> ByteProgress | None:
-    told = [a.bytes_done for a in attempts if a.bytes_done is not None]
+def _by_task(looks: Iterable[_Look]) -> dict[TaskId, TaskProgress]:
+    return {look.record.id: look.progress for look in looks}
+
+
+def _mean(looks: Iterable[_Look]) -> float | None:
+    known = [x.progress.estimated for x in looks if x.progress.estimated is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _sum(looks: Iterable[_Look]) -> ByteProgress | None:
+    told = [look.progress.bytes for look in looks if look.progress.bytes is not None]
     if not told:
         return None
-    totals = [total for _, total in told if total is not None]
-    total = sum(totals) if len(totals) == len(told) else None
-    return ByteProgress(sum(done for done, _ in told), total)
+    totals = [each.total for each in told if each.total is not None]
+    rates = [each.rate for each in told if each.rate is not None]
+    return ByteProgress(
+        done=sum(each.done for each in told),
+        total=sum(totals) if len(totals) == len(told) else None,
+        rate=sum(rates) if rates else None,
+    )

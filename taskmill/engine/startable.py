@@ -1,36 +1,32 @@
-"""How many ready tasks could start, if there were room for all of them."""
+"""How many tasks are ready, and how many of them could start if there were room for all."""
 
 from __future__ import annotations
 
-from collections import Counter
-
 from taskmill.engine.lanes import LaneQueue
+from taskmill.engine.tally import Tally
 from taskmill.rules.pauses import Pauses
 
 
 class Startable:
-    """Counts the ready tasks that have a handler here, by domain and group."""
+    """Counts the ready tasks: those that have a handler here, and those that nobody runs."""
 
     def __init__(self, pauses: Pauses) -> None:
-        self.count = 0
-        """All of them, under pauses or not."""
         self._pauses = pauses
-        self._by_place: Counter[tuple[str, str | None]] = Counter()
+        self.handled = Tally()
+        self.unhandled = Tally()
+        self.all = (self.handled, self.unhandled)
+
+    @property
+    def count(self) -> int:
+        """How many have a handler here, under pauses or not."""
+        return self.handled.count
 
     def change(self, queue: LaneQueue, by: int) -> None:
         """So many tasks came into a lane, or left it."""
-        kind = queue.lane.kind
-        if kind.is_handled:
-            self.count += by
-            place = (kind.domain, queue.lane.group)
-            left = self._by_place[place] + by
-            if left:
-                self._by_place[place] = left
-            else:
-                del self._by_place[place]
+        lane = queue.lane
+        tally = self.handled if lane.kind.is_handled else self.unhandled
+        tally.change(lane.kind.domain, lane.group, by)
 
     def under_no_pause(self) -> int:
-        """How many of them no pause holds."""
-        if not self._pauses.any_held:
-            return self.count
-        return sum(n for place, n in self._by_place.items() if not self._pauses.holds(*place))
+        """How many of those that have a handler no pause holds."""
+        return self.handled.count - self.handled.paused(self._pauses)

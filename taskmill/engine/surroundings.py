@@ -64,6 +64,10 @@ class Surroundings:
         """Whether this is the thread of the scheduler's event loop."""
         return get_ident() == self._thread
 
+    def elapsed(self, attempt: Attempt) -> float:
+        """Seconds since an attempt was given its slot; from any thread."""
+        return self.clock.monotonic() - attempt.start.at_ns / 1e9
+
     def state(self, domain: str, of: type[S]) -> S:
         """The state of a type, as a domain's handlers see it."""
         return self._registry.state(domain, of)

@@ -160,8 +160,10 @@ class Limits:
         return lane
 
     def group_rates(self) -> list[Bucket]:
-        """The buckets of the groups that have a rate of their own, or have tasks."""
-        names = dict.fromkeys([*self.groups, *self._group_gates])
+        """The buckets of the groups that have a rate; by the default, of those that have tasks."""
+        names = dict.fromkeys(name for name, policy in self.groups.items() if policy.rate)
+        if self.group_default.rate is not None:
+            names |= dict.fromkeys([*self._group_gates])
         return [self.group_gates(name).rate for name in names]
 
     def band(self, priority: int) -> int:

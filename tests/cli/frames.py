@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 import anyio
 
 from taskmill import GroupPolicy
-from taskmill.cli.top.estimate import estimates_of
 from taskmill.cli.top.sight import turn_of
 from taskmill.cli.top.state import STATUSES, Frame, View
 from taskmill.model.status import TERMINAL
@@ -53,5 +52,4 @@ async def frame_of(app: App, view: View = View.RUNNING, *, name: str = "app.db")
         view=view,
         tasks=tasks,
         is_all=True,
-        estimates=estimates_of(snapshot, snapshot.at),
     )

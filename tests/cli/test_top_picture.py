@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskmill import TaskStatus
-from taskmill.cli.top.estimate import Estimate
 from taskmill.cli.top.picture import picture
 from taskmill.cli.top.press import press
 from taskmill.cli.top.screen import rendered
 from taskmill.cli.top.state import Asking, Help, Rates, State, Story, View, seen
 from taskmill.model.record import TaskId
+from taskmill.model.snapshot import ByteProgress, TaskProgress
 from tests.cli.frames import frame_of, some_tasks
 
 pytestmark = pytest.mark.anyio
@@ -171,10 +171,18 @@ def test_a_task_says_how_far_it_is_or_that_it_is_to_end(states: dict[View, State
     assert state.frame is not None
     ending = attrs.evolve(state.tasks[0], ends_as=TaskStatus.CANCELLED, progress=0.5)
     assert "stopping" in text_of(seen(state, attrs.evolve(state.frame, tasks=(ending,))))
-    known = Estimate(fraction=0.5, left=timedelta(seconds=90), message="part 5\x07", rate=2_500_000)
-    estimates = {state.tasks[0].id: known}
-    shown = text_of(seen(state, attrs.evolve(state.frame, estimates=estimates)), 120)
-    for words in ("█████░░░░░  50%", "1:30", "2.5 MB/s", r"part 5\x07"):
+    known = TaskProgress(
+        reported=0.4,
+        message="part 5\x07",
+        estimated=0.5,
+        elapsed=timedelta(seconds=61),
+        typical=None,
+        eta=timedelta(seconds=90),
+        bytes=ByteProgress(5, 10, 2_500_000),
+    )
+    snapshot = attrs.evolve(state.frame.snapshot, progress_of={state.tasks[0].id: known})
+    shown = text_of(seen(state, attrs.evolve(state.frame, snapshot=snapshot)), 120)
+    for words in ("█████░░░░░  50%", "1:01", "1:30", "2.5 MB/s", r"part 5\x07"):
         assert words in shown
 
 

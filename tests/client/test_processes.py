@@ -5,66 +5,26 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import sys
 from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from taskmill import Context, Domain, Scheduler, TaskStatus
 from tests.client.service import Job, Shop
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import Process, running
 
 pytestmark = pytest.mark.anyio
 
 
-class Process:
-    """A service under test; a thread reads its lines as they come."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[str] = []
-
-    def read_until(self, start: str) -> str:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.strip())
-            if line.startswith(start):
-                return line.strip()
-        pytest.fail(f"it ended without {start!r}; it said {self.lines}")
-
-    def read_all(self) -> list[str]:
-        assert self.process.stdout is not None
-        self.lines.extend(line.strip() for line in self.process.stdout)
-        return self.lines
-
-    def kill(self) -> list[str]:
-        self.process.kill()
-        return self.read_all()
-
-    def accepted(self) -> set[int]:
-        return {int(line.split()[1]) for line in self.lines if line.startswith("accepted")}
+def service(role: str, path: Path, *numbers: int) -> AbstractContextManager[Process]:
+    log = path.with_name(f"{role}.log")
+    return running("tests.client.service", role, path, path.parent, *numbers, log=log)
 
 
-@contextmanager
-def service(role: str, path: Path, *numbers: int) -> Generator[Process]:
-    command = [sys.executable, "-m", "tests.client.service", role, str(path), str(path.parent)]
-    with (path.parent / f"{role}.log").open("a") as log:
-        process = subprocess.Popen(
-            [*command, *map(str, numbers)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    with process:
-        try:
-            yield Process(process)
-        finally:
-            process.kill()
+def accepted_by(web: Process) -> set[int]:
+    return {int(line.split()[1]) for line in web.lines if line.startswith("accepted")}
 
 
 @Job.handler
@@ -96,13 +56,13 @@ async def test_web_workers_and_the_dispatcher_are_killed_and_nothing_is_lost(
             first_to_die.kill()
             second.kill()
             web.read_all()
-            accepted |= web.accepted()
+            accepted |= accepted_by(web)
     first = min(set(range(jobs)) - accepted, default=jobs)
     with service("dispatch", path) as dispatcher:
         dispatcher.read_until("open")
         with service("web", path, first, jobs) as web:
             web.read_until("closed")
-            accepted |= web.accepted()
+            accepted |= accepted_by(web)
         async with Scheduler(path, domains=[Domain(Shop, tasks=[Job])], dispatch=False) as client:
             await client.idle()
             assert await client.count() == 0

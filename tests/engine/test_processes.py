@@ -3,56 +3,18 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from taskmill import Context, Domain, Scheduler, StoreInUse, TaskId, TaskStatus
 from tests.engine.service import Job, Service
-
-SERVICE = Path(__file__).with_name("service.py")
-ROOT = Path(__file__).parents[2]
+from tests.processes import Process, running
 
 
-class Process:
-    """A running service; its lines as they come."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[str] = []
-
-    def read_until(self, start: str) -> str:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.strip())
-            if line.startswith(start):
-                return line.strip()
-        pytest.fail(f"the service ended without {start!r}; it said {self.lines}")
-
-    def read_all(self) -> list[str]:
-        assert self.process.stdout is not None
-        self.lines.extend(line.strip() for line in self.process.stdout)
-        return self.lines
-
-
-@contextmanager
-def service(path: Path, *names: str) -> Generator[Process]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.engine.service", str(path), *names],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with process:
-        try:
-            yield Process(process)
-        finally:
-            process.kill()
+def service(path: Path, *names: str) -> AbstractContextManager[Process]:
+    return running("tests.engine.service", path, *names)
 
 
 @Job.handler

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import anyio
 import pytest
 
-from taskmill import ConfigurationError, IoTotals, RetryPolicy, TaskStatus
-from tests.engine.app import SECOND, Errand, Fail, Nap, open_app
+from taskmill import (
+    ConfigurationError,
+    Context,
+    Domain,
+    IoTotals,
+    Permanent,
+    RetryPolicy,
+    TaskStatus,
+)
+from taskmill.testing import scheduler_in_memory
+from tests.engine.app import SECOND, Errand, Fail, Nap, Work, open_app
 
 pytestmark = pytest.mark.anyio
 
@@ -44,3 +54,28 @@ async def test_a_handle_tells_of_its_own_types() -> None:
             await app.work.stats(Errand)  # type: ignore[arg-type] # which checkers refuse
         with pytest.raises(ConfigurationError, match="takes a task class"):
             await app.work.stats("nap")  # type: ignore[arg-type] # which checkers refuse
+
+
+async def test_the_figures_are_those_of_what_ran() -> None:
+    """20 runs of 1 to 20 seconds that read a megabyte each, and 5 that die beside them."""
+
+    async def read(task: Nap, ctx: Context[Work]) -> str:
+        ctx.io(read=1_000_000, sent=1)
+        await anyio.sleep(task.seconds)
+        if task.name == "dies":
+            raise Permanent("told to")
+        return task.name
+
+    domain = Domain(Work, handlers=[Nap.handler(read)])
+    async with scheduler_in_memory(domain, max_concurrency=25) as scheduler:
+        work = scheduler.domain(Work)
+        await work.submit_many(Nap(name=f"{n}", seconds=n) for n in range(1, 21))
+        for n in range(5):
+            await work.submit(Nap(name="dies", seconds=n), key=f"dies {n}")
+        await scheduler.idle()
+        stats = await work.stats(Nap)
+        assert stats.counts[TaskStatus.COMPLETED] == 20
+        assert stats.failure_rate == 5 / 25
+        assert stats.duration_mean == 10.5 * SECOND
+        assert (stats.duration_p50, stats.duration_p95) == (10 * SECOND, 19 * SECOND)
+        assert stats.io == IoTotals(read=20_000_000, sent=20)

@@ -254,7 +254,8 @@ async def test_what_a_worker_reports_is_in_events_and_snapshot_and_record(app: A
                     break
         assert fractions == [(0.75, None), (0.5, "half")]
         snapshot = await app.plant.snapshot()
-        assert snapshot.progress == 0.5
+        seen = snapshot.progress_of[submitted.id]
+        assert (seen.reported, seen.message) == (0.5, "half")
         assert snapshot.bytes is not None
         assert (snapshot.bytes.done, snapshot.bytes.total) == (30, 40)
         await app.plant.cancel(submitted.id)

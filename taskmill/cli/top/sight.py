@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 
 from taskmill.cli.moments import short
-from taskmill.cli.top.estimate import estimates_of
 from taskmill.cli.top.state import STATUSES, Frame, View
 from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
@@ -37,7 +36,6 @@ async def sight(client: Client, path: Path, view: View) -> Frame:
         view=view,
         tasks=tasks,
         is_all=is_all,
-        estimates=estimates_of(snapshot, now),
     )
 
 

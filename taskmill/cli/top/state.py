@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeAlias
 
 import attrs
 
-from taskmill.cli.top.estimate import Estimate
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.snapshot import SchedulerSnapshot
 from taskmill.model.status import TaskStatus
@@ -54,8 +52,6 @@ class Frame:
     """The tasks of that view, in the order in which they are listed."""
     is_all: bool
     """Whether there are no others in that view."""
-    estimates: Mapping[TaskId, Estimate]
-    """Of the tasks that run."""
 
 
 @attrs.frozen

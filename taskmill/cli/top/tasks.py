@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.text import Text
 
@@ -12,9 +12,9 @@ from taskmill.cli.grid import Cell, Column, grid
 from taskmill.cli.listing import error_line, note_of
 from taskmill.cli.moments import away, clock, short
 from taskmill.cli.printing import status_text
-from taskmill.cli.top.estimate import UNKNOWN, Estimate
 from taskmill.cli.top.state import Frame, State, View
 from taskmill.model.record import TaskRecord
+from taskmill.model.snapshot import TaskProgress
 
 BAR = 10
 FULL, EMPTY = "█", "░"
@@ -82,9 +82,8 @@ def _table(
 ) -> tuple[Sequence[Column], list[Sequence[Cell]]]:
     match frame.view:
         case View.RUNNING:
-            estimates = [frame.estimates.get(task.id, UNKNOWN) for task in shown]
-            running = zip(shown, estimates, strict=True)
-            return _RUNNING, [_running(task, estimate, frame.at) for task, estimate in running]
+            known = frame.snapshot.progress_of
+            return _RUNNING, [_running(task, known.get(task.id), frame.at) for task in shown]
         case View.WAITING:
             return _WAITING, [_waiting(task, frame.at) for task in shown]
         case View.ENDED | View.DEAD:
@@ -124,22 +123,25 @@ _ENDED = (
 )
 
 
-def _running(task: TaskRecord, estimate: Estimate, now: datetime) -> Sequence[Cell]:
-    elapsed = 0.0 if task.started_at is None else max((now - task.started_at).total_seconds(), 0)
-    fraction, left = estimate.fraction, estimate.left
+def _running(task: TaskRecord, known: TaskProgress | None, now: datetime) -> Sequence[Cell]:
+    since = timedelta(0) if task.started_at is None else now - task.started_at
+    elapsed = since if known is None else known.elapsed
+    fraction = None if known is None else known.estimated
+    left = None if known is None else known.eta
+    rate = None if known is None or known.bytes is None else known.bytes.rate
     made = "" if fraction is None else f"{bar(fraction)} {fraction:4.0%}"
     return (
         str(task.id),
         task.type,
         Text("stopping", "yellow") if task.ends_as is not None else Text(made, "green"),
-        clock(elapsed),
+        clock(max(elapsed.total_seconds(), 0)),
         "" if left is None else clock(left.total_seconds()),
-        "" if not estimate.rate else f"{size_text(estimate.rate)}/s",
+        "" if not rate else f"{size_text(rate)}/s",
         str(task.attempt),
         task.executor or "",
         task.group or "",
         _label(task),
-        estimate.message or "",
+        "" if known is None else known.message or "",
     )
 
 

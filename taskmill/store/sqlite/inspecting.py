@@ -28,12 +28,13 @@ async def inspecting(path: Path) -> AsyncGenerator[Port]:
 
     Closing it never brings the log in, as the last of other connections would.
     """
-    with anyio.CancelScope(shield=True):
+    with anyio.CancelScope(shield=True) as scope:  # a thread that is left behind would not end
         port = await _open(path)
-    try:
-        yield port
-    finally:
-        with anyio.CancelScope(shield=True):
+        scope.shield = False
+        try:
+            yield port
+        finally:
+            scope.shield = True
             await port.close()
 
 
