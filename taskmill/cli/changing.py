@@ -1,9 +1,8 @@
-"""``cancel``, ``retry``, ``reprioritise`` and ``prune``: what people do about tasks."""
+"""``cancel``, ``retry`` and ``reprioritise``: what people do about tasks that are not done."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import anyio
@@ -15,19 +14,14 @@ from taskmill.cli.database import ask, database, database_of
 from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.ending import FAILED, Told, confirm
 from taskmill.cli.harmless import one_line
-from taskmill.cli.parts import db_option, json_option, length, yes_option
+from taskmill.cli.options import db_option, json_option, yes_option
 from taskmill.client.client import Client
-from taskmill.engine.clock import SystemClock
 from taskmill.model.errors import TaskmillError
-from taskmill.model.page import Cursor, Page
 from taskmill.model.policies import Priority
-from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.record import TaskId
 from taskmill.model.selection import Selection
-from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
+from taskmill.model.status import ACTIVE, TaskStatus
 from taskmill.model.wording import plural
-
-CHUNK = 1000
-"""How many tasks are deleted in one transaction, so that nobody waits for long."""
 
 _ids = click.argument("task_ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1))
 
@@ -100,7 +94,15 @@ def cancel(
         to_one=to_one,
         to_many=to_many,
     )
-    _do(context, doing, task_ids, Filters(**filters), is_for_all, yes, as_json)
+    _do(
+        context,
+        doing,
+        task_ids,
+        Filters(**filters),
+        is_for_all=is_for_all,
+        yes=yes,
+        as_json=as_json,
+    )
 
 
 @click.command()
@@ -144,7 +146,15 @@ def retry(
         to_one=to_one,
         to_many=to_many,
     )
-    _do(context, doing, task_ids, Filters(**filters), is_for_all, yes, as_json)
+    _do(
+        context,
+        doing,
+        task_ids,
+        Filters(**filters),
+        is_for_all=is_for_all,
+        yes=yes,
+        as_json=as_json,
+    )
 
 
 @click.command()
@@ -171,70 +181,6 @@ def reprioritise(context: click.Context, /, *, task_id: int, priority: str, as_j
         click.echo(f"task {task_id} has priority {number}")
 
 
-@click.command()
-@filter_options
-@click.option(
-    "--older-than",
-    metavar="LENGTH",
-    callback=length,
-    help="Ended longer ago than this, such as 7d.",
-)
-@click.option("--all", "is_for_all", is_flag=True, help="Delete every task that has ended.")
-@yes_option()
-@json_option("one JSON object: deleted and kept, both numbers")
-@db_option()
-@click.pass_context
-def prune(
-    context: click.Context,
-    /,
-    *,
-    older_than: timedelta | None,
-    is_for_all: bool,
-    yes: bool,
-    as_json: bool,
-    **filters: Any,
-) -> None:
-    """Delete the records of tasks that have ended.
-
-    Their errors and tags go with them, after a question.
-
-    What an active task still needs is kept: its parent, what it depends on, and what somebody
-    waits for. The scheduler's own retention deletes without being asked.
-    """
-    chosen = Filters(**filters)
-    if chosen.is_empty and older_than is None and not is_for_all:
-        raise click.UsageError("which tasks? Say --older-than, filters, or --all.")
-    selection = selection_of(chosen, TERMINAL)
-    if not selection.statuses <= TERMINAL:
-        raise click.UsageError("only tasks that have ended are deleted; `cancel` ends others")
-    before = None if older_than is None else SystemClock().now() - older_than
-
-    async def find(client: Client) -> list[TaskId]:
-        return await _ended_before(client, selection, before)
-
-    async def delete(client: Client) -> int:
-        deleted = 0
-        for start in range(0, len(ids), CHUNK):
-            part = attrs.evolve(selection, ids=frozenset(ids[start : start + CHUNK]))
-            deleted += await client.control.delete(part)
-        return deleted
-
-    path = database_of(context)
-    ids = ask(path, find)
-    tasks = plural(len(ids), "ended task")
-    if ids and not confirm(f"Delete the records of {tasks}?", is_sure=yes):
-        raise Told("nothing was deleted")
-    deleted = ask(path, delete) if ids else 0
-    kept = len(ids) - deleted
-    if as_json:
-        click.echo(dumped({"deleted": deleted, "kept": kept}))
-    elif not ids:
-        click.echo("no ended task matches" if not is_for_all else "no ended task")
-    else:
-        held = f"; {kept:,} still needed" if kept else ""
-        click.echo(f"deleted {plural(deleted, 'task')}{held}")
-
-
 def priority_of(text: str) -> int:
     """A priority that a person wrote; a usage error for what is none."""
     try:
@@ -252,9 +198,10 @@ def _do(
     doing: Doing,
     task_ids: tuple[int, ...],
     filters: Filters,
-    is_for_all: bool,  # noqa: FBT001 - a private part of two commands
-    yes: bool,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
+    *,
+    is_for_all: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     if task_ids and not (filters.is_empty and not is_for_all):
         raise click.UsageError("ids and filters exclude each other; --id is a filter")
@@ -263,7 +210,7 @@ def _do(
     if is_for_all and not filters.is_any:
         raise click.UsageError("--all and filters exclude each other")
     if not task_ids:
-        found, done = _do_where(context, doing, filters, yes)
+        found, done = _do_where(context, doing, filters, is_sure=yes)
         if as_json:
             click.echo(dumped({"done": done, "failed": {}}))
         else:
@@ -309,7 +256,8 @@ def _do_where(
     context: click.Context,
     doing: Doing,
     filters: Filters,
-    yes: bool,  # noqa: FBT001
+    *,
+    is_sure: bool,
 ) -> tuple[int, list[TaskId]]:
     """Do it to all that the filters choose: how many they are, and to which it was done."""
     selection = selection_of(filters, doing.default)
@@ -325,7 +273,7 @@ def _do_where(
     if not found:
         return 0, []
     what = "task" if filters.statuses else doing.what
-    if not confirm(f"{doing.verb.capitalize()} {plural(found, what)}?", is_sure=yes):
+    if not confirm(f"{doing.verb.capitalize()} {plural(found, what)}?", is_sure=is_sure):
         raise Told("nothing was changed")
     return found, ask(path, change)
 
@@ -336,22 +284,3 @@ def _outcome(doing: Doing, found: int, done: list[TaskId]) -> str:
     left = found - len(done)
     rest = f"; {left:,} {doing.unchanged}" if left > 0 else ""
     return f"{plural(len(done), 'task')} {doing.done}{rest}"
-
-
-async def _ended_before(
-    client: Client, selection: Selection, before: datetime | None
-) -> list[TaskId]:
-    if before is None:
-        return list(await client.queries.ids_of(selection))
-    if selection.created_before is None or selection.created_before > before:
-        selection = attrs.evolve(selection, created_before=before)
-    ids: list[TaskId] = []
-    after: Cursor | None = None
-    while True:
-        page: Page[TaskRecord] = await client.queries.ended_page(
-            selection, limit=CHUNK, after=after
-        )
-        ids += [r.id for r in page if r.finished_at is not None and r.finished_at < before]
-        after = page.next
-        if after is None:
-            return ids

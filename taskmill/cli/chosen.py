@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import attrs
 import click
 
-from taskmill.cli.parts import past
+from taskmill.cli.options import past
 from taskmill.model.errors import ConfigurationError, InvalidTag
 from taskmill.model.limits import check_tag_prefix, check_tags, check_text
 from taskmill.model.record import TaskId

@@ -6,7 +6,7 @@ import click
 
 from taskmill.cli.database import Place
 from taskmill.cli.ending import Commands
-from taskmill.cli.parts import db_option
+from taskmill.cli.options import db_option
 
 COMMANDS = {
     "top": "taskmill.cli.top.command:top",
@@ -22,7 +22,7 @@ COMMANDS = {
     "reprioritise": "taskmill.cli.changing:reprioritise",
     "pause": "taskmill.cli.steering:pause",
     "resume": "taskmill.cli.steering:resume",
-    "prune": "taskmill.cli.changing:prune",
+    "prune": "taskmill.cli.pruning:prune",
     "backup": "taskmill.cli.keeping:backup",
     "doctor": "taskmill.cli.keeping:doctor",
     "run": "taskmill.cli.serving:run",

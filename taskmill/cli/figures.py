@@ -10,7 +10,7 @@ from rich.text import Text
 from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.grid import Column
-from taskmill.cli.parts import db_option, json_option
+from taskmill.cli.options import db_option, json_option
 from taskmill.cli.printing import print_table
 from taskmill.client.client import Client
 from taskmill.model.stats import TypeStats

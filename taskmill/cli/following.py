@@ -15,7 +15,7 @@ from rich.text import Text
 from taskmill.cli.database import database, database_of
 from taskmill.cli.ending import Told
 from taskmill.cli.harmless import one_line
-from taskmill.cli.parts import db_option, json_option
+from taskmill.cli.options import db_option, json_option
 from taskmill.cli.printing import console
 from taskmill.engine.clock import SystemClock
 from taskmill.model.errors import InvalidState, StoreError

@@ -13,7 +13,7 @@ from taskmill.cli.database import check_is_database, database_of
 from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.ending import FAILED
 from taskmill.cli.harmless import one_line
-from taskmill.cli.parts import db_option, json_option
+from taskmill.cli.options import db_option, json_option
 from taskmill.cli.printing import trimmed
 from taskmill.model.wording import plural
 from taskmill.store.sqlite.backup import back_up

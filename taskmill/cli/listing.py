@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +15,13 @@ from taskmill.cli.documents import dumped, task_document
 from taskmill.cli.grid import Column
 from taskmill.cli.harmless import one_line
 from taskmill.cli.moments import away, clock
-from taskmill.cli.parts import db_option, json_option
+from taskmill.cli.options import db_option, json_option
 from taskmill.cli.printing import print_table, status_text
 from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
 from taskmill.model.page import MAX_PAGE, Page
-from taskmill.model.record import TaskRecord
+from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.snapshot import TaskProgress
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 
 _limit = click.option(
@@ -53,10 +54,14 @@ def list_tasks(
     chosen = Filters(**filters)
     selection = selection_of(chosen, ACTIVE)
 
-    async def found(client: Client) -> Page[TaskRecord]:
-        return await client.queries.page(selection, limit=limit, after=after)
+    async def found(client: Client) -> tuple[Page[TaskRecord], Mapping[TaskId, TaskProgress]]:
+        page = await client.queries.page(selection, limit=limit, after=after)
+        is_any_running = any(record.status is TaskStatus.RUNNING for record in page)
+        if as_json or not is_any_running:
+            return page, {}
+        return page, (await client.snapshots.of_all()).progress_of
 
-    page = ask(database_of(context), found)
+    page, progress = ask(database_of(context), found)
     if as_json:
         _print_document(page)
         return
@@ -74,7 +79,7 @@ def list_tasks(
         Column(name="label", from_width=56, gives_way=True, is_needed=False),
         Column(name="", from_width=48, gives_way=True),
     )
-    print_table(columns, (_row(record, now) for record in page))
+    print_table(columns, [_row(record, progress.get(record.id), now) for record in page])
     _tell_next(page)
 
 
@@ -121,12 +126,12 @@ def dead(
     _tell_next(page)
 
 
-def note_of(record: TaskRecord, now: datetime) -> str:
+def note_of(record: TaskRecord, progress: TaskProgress | None, now: datetime) -> str:
     """What matters most about a task in its state, in a few words."""
     match record.status:
         case TaskStatus.RUNNING:
             since = "" if record.started_at is None else f"for {_elapsed(record.started_at, now)}"
-            made = "" if record.progress is None else f", {record.progress:.0%}"
+            made = "" if progress is None else "".join(f", {t}" for t in progress_texts(progress))
             ending = "" if record.ends_as is None else f", ends as {record.ends_as.value}"
             return f"{since}{made}{ending}"
         case TaskStatus.PENDING | TaskStatus.PAUSED if record.due_at is not None:
@@ -140,6 +145,16 @@ def note_of(record: TaskRecord, now: datetime) -> str:
             return at if record.reason is None else f"{at}: {record.reason}"
 
 
+def progress_texts(progress: TaskProgress) -> Iterator[str]:
+    """How far a running task is, how long it still takes, and what it said last."""
+    if progress.estimated is not None:
+        yield f"{progress.estimated:.0%}"
+    if progress.eta is not None:
+        yield f"{clock(progress.eta.total_seconds())} left"
+    if progress.message is not None:
+        yield progress.message
+
+
 def error_line(record: TaskRecord) -> str:
     """The newest error of a task, else why it ended."""
     if record.last_error is None:
@@ -151,7 +166,7 @@ def _elapsed(since: datetime, now: datetime) -> str:
     return clock(max((now - since).total_seconds(), 0))
 
 
-def _row(record: TaskRecord, now: datetime) -> Sequence[str | Text]:
+def _row(record: TaskRecord, progress: TaskProgress | None, now: datetime) -> Sequence[str | Text]:
     label = "" if record.label == record.type else record.label
     return (
         str(record.id),
@@ -160,7 +175,7 @@ def _row(record: TaskRecord, now: datetime) -> Sequence[str | Text]:
         record.type,
         record.group or "",
         label,
-        note_of(record, now),
+        note_of(record, progress, now),
     )
 
 

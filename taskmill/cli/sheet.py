@@ -15,10 +15,12 @@ from rich.text import Text
 
 from taskmill.cli.figures import size_text
 from taskmill.cli.harmless import lines, one_line, shortened
+from taskmill.cli.listing import progress_texts
 from taskmill.cli.moments import when
 from taskmill.cli.printing import status_text
 from taskmill.model.explanation import Explanation
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
+from taskmill.model.snapshot import TaskProgress
 from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
 from taskmill.model.wording import length
@@ -39,6 +41,8 @@ class Sheet:
     """A task and those around it."""
 
     record: TaskRecord
+    progress: TaskProgress | None
+    """While it runs."""
     parent: tuple[TaskRecord, ...]
     children: tuple[TaskRecord, ...]
     """The first of them."""
@@ -58,7 +62,7 @@ def print_sheet(sheet: Sheet, out: Console, whole: Whole, now: datetime) -> None
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(no_wrap=True, style="dim")
     facts.add_column(overflow="fold")
-    for name, text in _facts(record, now):
+    for name, text in (*_facts(record, now), *_progress(sheet.progress)):
         facts.add_row(name, Text(one_line(text)))
     out.print(facts)
     _print_related(out, "parent", sheet.parent, _missing(record.parent, sheet.parent))
@@ -113,8 +117,6 @@ def _run(record: TaskRecord) -> Iterator[tuple[str, str]]:
         yield "executor", record.executor
     if record.stage is not Stage.EXECUTE and not record.status.is_terminal:
         yield "stage", record.stage.name.lower() if record.stage.name else str(int(record.stage))
-    if record.progress is not None and record.status is TaskStatus.RUNNING:
-        yield "progress", f"{record.progress:.1%}"
     if record.io is not None:
         moved = (
             ("read", record.io.read),
@@ -125,6 +127,12 @@ def _run(record: TaskRecord) -> Iterator[tuple[str, str]]:
         yield "moved", ", ".join(f"{size_text(size)} {name}" for name, size in moved if size)
     if record.ends_as is not None and not record.status.is_terminal:
         yield "stopping", f"it ends as {record.ends_as.value} once its handler has stopped"
+
+
+def _progress(progress: TaskProgress | None) -> Iterator[tuple[str, str]]:
+    said = "" if progress is None else ", ".join(progress_texts(progress))
+    if said:
+        yield "progress", said
 
 
 def _times(record: TaskRecord, now: datetime) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ import click
 from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import as_document, dumped, task_document
 from taskmill.cli.harmless import lines
-from taskmill.cli.parts import db_option, json_option
+from taskmill.cli.options import db_option, json_option
 from taskmill.cli.printing import trimmed
 from taskmill.cli.sheet import Sheet, Whole, print_sheet
 from taskmill.client.client import Client
@@ -17,6 +17,7 @@ from taskmill.engine.clock import SystemClock
 from taskmill.model.explanation import Explanation
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
+from taskmill.model.snapshot import TaskProgress
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 from taskmill.store.sqlite.inspecting import dependents_of
 
@@ -29,7 +30,7 @@ _task_id = click.argument("task_id", metavar="ID", type=click.IntRange(1))
 @click.command()
 @_task_id
 @click.option("--full", is_flag=True, help="Whole payloads, results and tracebacks.")
-@json_option("one JSON object: task, children, depends_on, dependents, explanation")
+@json_option("one JSON object: task, progress, children, depends_on, dependents, explanation")
 @db_option()
 @click.pass_context
 def show(context: click.Context, /, *, task_id: int, full: bool, as_json: bool) -> None:
@@ -76,13 +77,16 @@ def explain(context: click.Context, /, *, task_id: int, as_json: bool) -> None:
 async def sheet_of(client: Client, path: Path, task: TaskId) -> Sheet:
     """What is known of a task and of those around it; UnknownTaskError where there is none."""
     record: TaskRecord = await client.queries.get(task, domain=None)
+    progress: TaskProgress | None = None
     if record.status is TaskStatus.RUNNING:  # only its dispatcher knows how far it is
-        running = (await client.snapshots.of_all()).running
-        record = next((r for r in running if r.id == task and r.run == record.run), record)
+        snapshot = await client.snapshots.of_all()
+        record = next((r for r in snapshot.running if r.id == task), record)
+        progress = snapshot.progress_of.get(task)
     children = Selection(parent=task, statuses=ACTIVE | TERMINAL)
     dependents = await dependents_of(path, task, limit=RELATED + 1)
     return Sheet(
         record=record,
+        progress=progress,
         parent=() if record.parent is None else await _all(client, [record.parent]),
         children=(await client.queries.page(children, limit=RELATED, after=None)).items,
         child_count=await client.queries.count_of(children),
@@ -108,6 +112,7 @@ def _document(sheet: Sheet) -> dict[str, object]:
     relatives = ("children", "depends_on", "dependents")
     return {
         "task": task_document(sheet.record),
+        "progress": as_document(sheet.progress),
         "child_count": sheet.child_count,
         **{name: [_brief(record) for record in getattr(sheet, name)] for name in relatives},
         "explanation": as_document(sheet.explanation),

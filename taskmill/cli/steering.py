@@ -10,7 +10,7 @@ from taskmill.cli.database import ask, database_of
 from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.harmless import one_line
 from taskmill.cli.moments import when
-from taskmill.cli.parts import coming, db_option, json_option, length
+from taskmill.cli.options import coming, db_option, json_option, length
 from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock
 from taskmill.model.errors import ConfigurationError

@@ -10,7 +10,7 @@ from taskmill.cli.documents import as_document, dumped
 from taskmill.cli.grid import Column
 from taskmill.cli.harmless import one_line
 from taskmill.cli.moments import away, short, when
-from taskmill.cli.parts import db_option, json_option
+from taskmill.cli.options import db_option, json_option
 from taskmill.cli.printing import print_table
 from taskmill.client.client import Client
 from taskmill.engine.clock import SystemClock

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -182,6 +183,39 @@ def test_the_terminal_is_restored_whatever_is_raised() -> None:
             written += os.read(master, 65_536).decode()
     assert "picture" in written
     assert written.endswith(LEFT)
+    os.close(master)
+    os.close(slave)
+
+
+async def test_it_can_be_suspended_and_comes_back(path: Path) -> None:
+    async with working(path):
+        with terminal(path, "top") as window:
+            before = window.modes()
+            await until(window, "nap two")
+            window.press("\x1a")
+            stopped = partial(os.waitid, os.P_PID, window.process.pid, os.WSTOPPED)
+            await anyio.to_thread.run_sync(stopped)
+            assert window.modes() == before
+            window.process.send_signal(signal.SIGCONT)
+            await until(window, "nap two")
+            assert window.modes() != before
+            window.press("q")
+            assert await ended(window) == 0
+            assert window.written.count(LEFT) == 2
+
+
+def test_a_terminal_that_has_only_ascii_gets_ascii() -> None:
+    master, slave = pty.openpty()
+    resize(slave, 20, 4)
+    with os.fdopen(os.dup(slave)) as keys, os.fdopen(os.dup(slave), "w", encoding="ascii") as out:
+        screen = Screen(keys, out)
+        with screen.entered():
+            screen.draw(Text("█░… and more"))
+            shown = ""
+            while "more" not in shown:
+                shown += os.read(master, 65_536).decode("ascii")
+        os.read(master, 65_536)
+    assert "#.~ and more" in shown
     os.close(master)
     os.close(slave)
 

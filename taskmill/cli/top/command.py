@@ -10,7 +10,7 @@ import click
 
 from taskmill.cli.database import ask, check_is_database, database_of
 from taskmill.cli.documents import as_document, dumped
-from taskmill.cli.parts import db_option, json_option
+from taskmill.cli.options import db_option, json_option
 from taskmill.cli.printing import trimmed
 from taskmill.cli.top.picture import picture
 from taskmill.cli.top.state import Frame, State, View, seen

@@ -152,7 +152,7 @@ def _waiting(task: TaskRecord, now: datetime) -> Sequence[Cell]:
         status_text(task.status),
         str(task.effective_priority),
         task.group or "",
-        note_of(task, now),
+        note_of(task, None, now),
         _label(task),
     )
 
