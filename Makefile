@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check bench nightly format clean
+.PHONY: demo test check bench nightly format reference clean
 
 demo: $(READY)
 	$(BIN)/taskmill demo $(DEMO)
@@ -28,6 +28,9 @@ nightly: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: $(READY)
+	$(BIN)/python -m taskmill.cli.reference docs/cli.md
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

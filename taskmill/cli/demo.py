@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import anyio
 import click
 
+from taskmill.cli.database import Place
 from taskmill.demo.app import Found, Settings
 from taskmill.demo.paths import OwnFiles
 from taskmill.demo.report import as_json
@@ -84,7 +85,7 @@ def demo(
             stream.reconfigure(errors="backslashreplace")
     settings = Settings(
         root=os.path.realpath(directory or os.fsencode(sysconfig.get_path("stdlib"))),
-        own=OwnFiles(db or _default_database()),
+        own=OwnFiles(db or _told_database() or _default_database()),
         concurrency=concurrency,
     )
     tally, began = Tally(), perf_counter()
@@ -140,6 +141,12 @@ def _follower(*, as_document: bool) -> Callable[[Tally], Coroutine[Any, Any, Non
 
 async def _nothing(_: Tally) -> None:
     """Show no progress."""
+
+
+def _told_database() -> Path | None:
+    """What was named before the command; the variable means the database of an application."""
+    place = click.get_current_context().find_object(Place)
+    return place.path if place is not None and place.is_told else None
 
 
 def _default_database() -> Path:

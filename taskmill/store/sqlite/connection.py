@@ -47,6 +47,10 @@ class Port:
         except (OverflowError, UnicodeError) as error:
             raise StoreError(f"{self._name}: no value that SQLite can hold: {error}") from error
 
+    async def interrupt(self) -> None:
+        """Have the statement fail that runs on the connection's thread; it is not waited for."""
+        await self._connection.interrupt()
+
     async def close(self) -> None:
         """Close the connection and end its thread."""
         await self._connection.close()

@@ -1,0 +1,2 @@
+-- Tags of no task.
+SELECT count(*) FROM taskmill_tags WHERE task NOT IN (SELECT id FROM taskmill_tasks)

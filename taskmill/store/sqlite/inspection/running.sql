@@ -1,0 +1,2 @@
+-- Tasks on record as running.
+SELECT count(*) FROM taskmill_tasks WHERE status = 'running'
