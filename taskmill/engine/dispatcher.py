@@ -187,10 +187,15 @@ class Dispatcher:
     def propose(self) -> Iterator[tuple[Change, Receive]]:
         """The claims that fill the free slots, and the reads that keep the queue filled."""
         now_ns, now_ms = self._look_at_the_time()
-        if self._is_stopped:
-            for timed in self._tireless:
-                yield from timed.propose(now_ms)
-            return
+        if not self._is_stopped:
+            yield from self._work(now_ns, now_ms)
+        for timed in self._tireless if self._is_stopped else self._timed:
+            yield from timed.propose(now_ms)
+        if not self._is_stopped:
+            self._set_alarms()
+
+    def _work(self, now_ns: int, now_ms: int) -> Iterator[tuple[Change, Receive]]:
+        """What starts, and what is read for that."""
         if self._gauges.read(now_ns):
             for gate in self._limits.pressure_gates:
                 self.queue.wake(gate)
@@ -212,9 +217,6 @@ class Dispatcher:
         if due is not None and to_ms(due) <= now_ms and not self._is_promoting:
             self._is_promoting = True
             yield Promote(now_ms=now_ms, limit=PROMOTE), self._promoted
-        for timed in self._timed:
-            yield from timed.propose(now_ms)
-        self._set_alarms()
 
     def _preempt(self, now_ns: int) -> None:
         """Have running tasks make room for more urgent ones that only caps hold."""
