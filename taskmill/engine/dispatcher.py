@@ -77,6 +77,7 @@ class Dispatcher:
         self._is_promoting = False
         self._expiry = Timed(lambda now_ms: Expire(now_ms=now_ms, limit=EXPIRE), self._expired)
         self._timed = [self._expiry]
+        self._tireless: list[Timed] = []
         self._is_stopped = True
         """Until the scheduler has opened, and from when it shuts down on."""
         self._clocks: tuple[int, int] | None = None
@@ -122,9 +123,11 @@ class Dispatcher:
         if self._expiry.by(at_ms):
             self._set_alarms()
 
-    def watch(self, timed: Timed) -> None:
-        """Have another kind of change made when its time comes."""
+    def watch(self, timed: Timed, *, while_stopped: bool = False) -> None:
+        """Have another kind of change made when its time comes, or also while nothing starts."""
         self._timed.append(timed)
+        if while_stopped:
+            self._tireless.append(timed)
 
     def no_longer_due(self, *, retry: bool) -> None:
         """A task that waited for its time was cancelled."""
@@ -183,9 +186,16 @@ class Dispatcher:
 
     def propose(self) -> Iterator[tuple[Change, Receive]]:
         """The claims that fill the free slots, and the reads that keep the queue filled."""
-        if self._is_stopped:
-            return
         now_ns, now_ms = self._look_at_the_time()
+        if not self._is_stopped:
+            yield from self._work(now_ns, now_ms)
+        for timed in self._tireless if self._is_stopped else self._timed:
+            yield from timed.propose(now_ms)
+        if not self._is_stopped:
+            self._set_alarms()
+
+    def _work(self, now_ns: int, now_ms: int) -> Iterator[tuple[Change, Receive]]:
+        """What starts, and what is read for that."""
         if self._gauges.read(now_ns):
             for gate in self._limits.pressure_gates:
                 self.queue.wake(gate)
@@ -207,9 +217,6 @@ class Dispatcher:
         if due is not None and to_ms(due) <= now_ms and not self._is_promoting:
             self._is_promoting = True
             yield Promote(now_ms=now_ms, limit=PROMOTE), self._promoted
-        for timed in self._timed:
-            yield from timed.propose(now_ms)
-        self._set_alarms()
 
     def _preempt(self, now_ns: int) -> None:
         """Have running tasks make room for more urgent ones that only caps hold."""

@@ -49,7 +49,7 @@ class Inbox:
 
     def load(self) -> None:
         """The store was opened."""
-        self._dispatcher.watch(self._timed)
+        self._dispatcher.watch(self._timed, while_stopped=True)
 
     async def run(self) -> None:
         """Look whenever another process has written to the file."""

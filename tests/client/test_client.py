@@ -15,6 +15,7 @@ from taskmill import (
     ConfigurationError,
     Domain,
     DomainHandle,
+    Drain,
     Every,
     InvalidState,
     OnDuplicate,
@@ -27,7 +28,7 @@ from taskmill import (
     UnknownTaskError,
 )
 from taskmill.model.events import Completed, Dispatched, Enqueued
-from taskmill.testing import FakeClock
+from taskmill.testing import FakeClock, virtual_time
 from tests.life.app import HOUR, SECOND, App, Fail, Nap, Work, open_app
 
 pytestmark = pytest.mark.anyio
@@ -231,6 +232,30 @@ async def test_a_client_can_be_there_first(tmp_path: Path) -> None:
             assert await app.work.result(second) == "b"
             assert app.diary.lines == ["nap b"]
         assert await work.result(second) == "b"
+
+
+async def test_a_dispatcher_that_drains_still_does_what_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    async with (
+        virtual_time() as clock,
+        client(path, clock) as web,
+        anyio.create_task_group() as group,
+    ):
+        work = web.domain(Work)
+        group.start_soon(_serve_until_stopped, path, clock)
+        task = await work.submit(Nap(name="a", seconds=1000))
+        waiting = await work.submit(Nap(name="b"), delay=HOUR)
+        await anyio.sleep(5)  # it drains since second 3, for 100 seconds
+        assert (await work.submit(Nap(name="b"), priority=1)).id == waiting.id
+        assert await work.cancel(task.id)
+        assert (await work.wait(task.id)).status is TaskStatus.CANCELLED
+        assert clock.monotonic() < 6
+
+
+async def _serve_until_stopped(path: Path, clock: FakeClock) -> None:
+    shutdown = Drain(timedelta(seconds=100))
+    async with open_app(str(path), clock=clock, shutdown=shutdown):
+        await anyio.sleep(3)
 
 
 async def test_roles_are_checked() -> None:
