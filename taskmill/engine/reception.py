@@ -131,15 +131,19 @@ class Reception:
         return to_json(await self._queries.explain(task, domain=None))
 
     async def _end(self, task: TaskId) -> None:
-        """Return once a task has ended."""
+        """Return once a task has ended; one that has is not awaited even for a moment."""
         check_id(task, "there is")
+        if await self._has_ended(task):
+            return
         ended = self._endings.expect(task)
         try:
-            record = await self._queries.read(task, domain=None)
-            if not record.status.is_terminal:
+            if not await self._has_ended(task):
                 await ended.wait()
         finally:
             self._endings.forget(task, ended)
+
+    async def _has_ended(self, task: TaskId) -> bool:
+        return (await self._queries.read(task, domain=None)).status.is_terminal
 
     async def _until_idle(self) -> None:
         await self._inbox.settle()
