@@ -43,8 +43,10 @@ async def client(path: Path, clock: FakeClock | None = None) -> AsyncGenerator[S
 
 
 @asynccontextmanager
-async def both(path: Path) -> AsyncGenerator[tuple[App, DomainHandle[Work], Scheduler]]:
-    async with open_app(str(path)) as app, client(path, app.clock) as web:
+async def both(
+    path: Path, **options: Any
+) -> AsyncGenerator[tuple[App, DomainHandle[Work], Scheduler]]:
+    async with open_app(str(path), **options) as app, client(path, app.clock) as web:
         yield app, web.domain(Work), web
 
 
@@ -69,7 +71,7 @@ async def test_without_the_socket_the_poll_notices(
 ) -> None:
     monkeypatch.setattr("taskmill.link.address._is_supported", lambda: False)
     path = tmp_path / "app.db"
-    async with both(path) as (app, work, _):
+    async with both(path, poll_interval=SECOND / 2) as (app, work, _):
         assert not path.with_name("app.db.sock").exists()
         before = app.seconds()
         assert await work.result(await work.submit(Nap(name="a"))) == "a"

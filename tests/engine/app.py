@@ -112,6 +112,7 @@ async def open_app(
     """The application, on a memory store and in virtual time unless told otherwise."""
     board = Board()
     options.setdefault("loop_limit", None)  # it goes by real time
+    options.setdefault("poll_interval", timedelta(hours=1))  # virtual days have many half seconds
     async with virtual_time() as clock:
         scheduler = Scheduler(
             path, domains=domains(board, **(domain or {})), clock=clock, **options

@@ -55,7 +55,8 @@ async def test_retries_of_a_type_that_has_no_handler_here_do_not_count(tmp_path:
             again = clock.now() + timedelta(hours=1)
     async with virtual_time(start=again - timedelta(minutes=1)) as clock:
         domain = Domain(Two, handlers=[kept], tasks=[Gone], retry=retry)
-        async with Scheduler(path, domains=[domain], clock=clock) as scheduler:
+        hour = timedelta(hours=1)
+        async with Scheduler(path, domains=[domain], clock=clock, poll_interval=hour) as scheduler:
             with anyio.fail_after(3600):
                 await scheduler.cancel(first.id)
                 await scheduler.idle()

@@ -23,6 +23,7 @@ from taskmill import (
     RetryPolicy,
     Scheduler,
     Snooze,
+    Stop,
     StoreError,
     SubmitOutcome,
     Task,
@@ -241,7 +242,8 @@ async def test_events_that_a_slow_reader_missed_are_counted() -> None:
 
 
 async def test_the_lag_of_the_loop_is_measured_while_handlers_run_and_only_then() -> None:
-    async with Scheduler(":memory:", domains=domains(Board()), loop_limit=0.05 * SECOND) as s:
+    options: dict[str, Any] = {"loop_limit": 0.05 * SECOND, "shutdown": Stop()}
+    async with Scheduler(":memory:", domains=domains(Board()), **options) as s:
         await anyio.sleep(0.2)
         assert s.metrics().loop_lag.count == 0
         await s.submit(Nap(name="a", seconds=3600))

@@ -192,6 +192,7 @@ async def open_app(
     """The application; ``clock`` is given where a test opens it more than once."""
     diary = diary or Diary()
     options.setdefault("loop_limit", None)  # it goes by real time
+    options.setdefault("poll_interval", timedelta(hours=1))  # virtual days have many half seconds
     if clock is None:
         async with (
             virtual_time() as clock,
