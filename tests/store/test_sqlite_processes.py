@@ -98,6 +98,16 @@ def holding(path: Path) -> Generator[subprocess.Popen[str]]:
             process.kill()
 
 
+LOOK = """
+import sqlite3
+import sys
+
+database = sqlite3.connect(sys.argv[1])
+print(database.execute("SELECT count(*) FROM taskmill_tasks").fetchone()[0])
+database.close()
+"""
+
+
 async def populate(path: Path) -> None:
     store = sqlite_store(path)
     await store.open(now=NOW)
@@ -134,6 +144,32 @@ async def test_another_process_is_told_who_holds_the_file(path: Path) -> None:
     assert_names(other.stdout, path, os.getpid())
     assert other.stderr == ""
     assert (await claim(store, await submit_one(store, new_task("a")))).run == 1
+    await store.close()
+
+
+def looked_at(path: Path) -> int:
+    """How many tasks a process finds that opens the file, reads and closes it."""
+    command = [sys.executable, "-c", LOOK, str(path)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("second", ["visits", "is refused"])
+async def test_a_second_store_in_a_process_does_not_drop_the_locks_of_the_first(
+    path: Path, second: str
+) -> None:
+    """Without them another process that closes the file removes the log under our feet."""
+    store, other = sqlite_store(path), sqlite_store(path)
+    await store.open(now=NOW)
+    await submit(store, new_task("a"))
+    if second == "visits":
+        await other.visit()
+    else:
+        with pytest.raises(StoreInUse):
+            await other.open(now=NOW)
+    await other.close()
+    assert looked_at(path) == 1
+    await submit(store, new_task("b"))
+    assert looked_at(path) == 2
     await store.close()
 
 

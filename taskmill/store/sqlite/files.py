@@ -33,33 +33,45 @@ def lock_of(path: Path) -> FileLock:
     return FileLock(path.with_name(f"{path.name}.lock"))
 
 
-MAGIC = b"SQLite format 3\0"
+SMALLEST = 512
+"""The size in bytes of the smallest page of a SQLite database."""
 
 
 def prepare(path: Path) -> None:
     """Create the file, its owner's alone, if it is not there; refuse a place that is no good."""
     try:
         has_folder, is_other = path.parent.is_dir(), path.exists() and not path.is_file()
+        size = path.stat().st_size if path.is_file() else 0
     except OSError as error:
         raise StoreError(f"{path} cannot be looked up: {error.strerror}") from error
     if not has_folder:
         raise StoreError(f"{path}: the directory {path.parent} does not exist; create it first")
     if is_other:
         raise StoreError(f"{path} is no regular file; name a file for the database")
+    if 0 < size < SMALLEST:  # of such a file SQLite would make a database
+        raise StoreError(f"{path} is no SQLite database; name another file")
     filesystem = filesystem_of(path.parent)
     if filesystem in NETWORK_FILESYSTEMS:
         raise StoreError(
             f"{path} is on a network filesystem ({filesystem}), where SQLite's locks do not hold; "
             "use a local disk"
         )
+    _create(path)
+
+
+def _create(path: Path) -> None:
+    """Make the file if it is not there; one that is there is left closed.
+
+    To close any descriptor of a file drops all locks that its process has on it, also those of
+    connections that it has open; then others bring in the log and remove it under their feet.
+    """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise StoreError(f"{path} cannot be opened for writing: it is read-only") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be opened for writing: {error.strerror}") from error
-    with path.open("rb") as file:
-        start = file.read(len(MAGIC))
-    if start and start != MAGIC:
-        raise StoreError(f"{path} is no SQLite database; name another file")
 
 
 def filesystem_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
