@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import stat
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -46,6 +47,25 @@ async def test_the_socket_of_a_dispatcher_that_died_is_replaced(tmp_path: Path) 
         before = app.seconds()
         assert await work.result(await work.submit(Nap(name="a"))) == "a"
         assert app.seconds() - before < 0.02
+
+
+async def test_a_dispatcher_that_takes_no_more_connections_is_nobody_there(tmp_path: Path) -> None:
+    """As one that is stopped while many come; asyncio believes that it has connected."""
+    path = tmp_path / "app.db"
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(address_of(path)))
+        listener.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                other = sockets.enter_context(socket.socket(socket.AF_UNIX))
+                other.setblocking(False)
+                other.connect(str(address_of(path)))
+        async with client(path) as web:
+            work = web.domain(Work)
+            task = await work.submit(Nap(name="a"))
+            assert not (await web.snapshot()).is_live
+            assert await work.cancel(task.id)
 
 
 async def test_a_long_path_has_a_socket_all_the_same(tmp_path: Path) -> None:
