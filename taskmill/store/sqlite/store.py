@@ -131,7 +131,11 @@ class SqliteStore:
 
     async def answer(self, request: int) -> Answer | None:
         """What came of a request, once; None while nothing has."""
-        return await _open(self._writer).run(partial(inbox.take_answer, number=request))
+        found = await _open(self._reader).run(partial(inbox.find_answer, number=request))
+        if found is not None:
+            with suppress(StoreError):  # then it is forgotten with time
+                await _open(self._writer).run(partial(inbox.forget_answer, number=request))
+        return found
 
     async def stand_in(self, *, now: datetime) -> bool:
         """Answer what was asked for where nobody dispatches; False where somebody does."""

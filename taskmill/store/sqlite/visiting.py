@@ -12,21 +12,26 @@ from taskmill.model.outcomes import SubmitOutcome
 from taskmill.store.sqlite import batch, inbox
 from taskmill.store.sqlite.enlisting import enlist_all
 from taskmill.store.sqlite.opening import pauses
+from taskmill.store.sqlite.transactions import alone, transaction
+
+LIMIT = 1000
+"""How many submits and requests are settled in one transaction."""
 
 
 def request(db: sqlite3.Connection, changes: Sequence[Request], *, now_ms: int) -> Asked:
     """Make the submits whose work nobody does yet, and ask for everything else; as one."""
     make = partial(_request, now_ms=now_ms)
-    with batch.transaction(db):
-        effects = tuple(batch.alone(db, make, change) for change in changes)
+    with transaction(db):
+        effects = tuple(alone(db, make, change) for change in changes)
         return Asked(effects, pauses(db))
 
 
 def settle(db: sqlite3.Connection, *, now_ms: int) -> None:
-    """Answer everything that is in the inbox, in place of a dispatcher."""
-    with batch.transaction(db):
-        while batch.collect(db, Collect(now_ms=now_ms, limit=1000)).has_more:
-            pass
+    """Answer everything that is in the inbox, in place of a dispatcher; others write in between."""
+    has_more = True
+    while has_more:
+        with transaction(db):
+            has_more = batch.collect(db, Collect(now_ms=now_ms, limit=LIMIT)).has_more
 
 
 def _request(
