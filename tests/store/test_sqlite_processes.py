@@ -16,6 +16,7 @@ import pytest
 from taskmill.model.errors import StoreInUse
 from taskmill.model.record import TaskId
 from taskmill.model.status import TaskStatus
+from taskmill.store.sqlite.files import lock_of
 
 from .conformance import NOW, claim, new_task, record_of, sqlite_store, submit, submit_one
 
@@ -235,3 +236,61 @@ async def test_a_forked_child_does_not_keep_the_file_when_its_parent_has_let_go(
         await store.open(now=NOW)
         await store.close()
         parent.stdin.close()
+
+
+BORROW = """
+import sys
+from pathlib import Path
+from taskmill.store.sqlite.files import lock_of
+
+lock = lock_of(Path(sys.argv[1]))
+assert lock.borrow()
+print("borrowed", flush=True)
+sys.stdin.readline()
+"""
+
+
+async def test_who_opens_waits_for_a_borrowed_lock_as_long_as_it_takes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settling for a process that does not dispatch may take longer than any short wait."""
+    store = sqlite_store(path)
+    with subprocess.Popen(
+        [sys.executable, "-c", BORROW, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as borrower:
+        assert borrower.stdin is not None
+        assert borrower.stdout is not None
+        assert borrower.stdout.readline() == b"borrowed\n"
+        waits = 0
+
+        def pause(_: float) -> None:
+            nonlocal waits
+            waits += 1
+            if waits == 1000:
+                borrower.kill()  # while its note stays
+                borrower.wait()
+
+        monkeypatch.setattr("taskmill.store.sqlite.files.sleep", pause)
+        await store.open(now=NOW)
+    assert waits >= 1000
+    await store.close()
+
+
+async def test_a_borrower_is_not_taken_for_the_killed_dispatcher_before_it(path: Path) -> None:
+    """What the dispatcher noted in the lock's file stays until a borrower has noted otherwise."""
+    await populate(path)
+    with holding(path) as process:
+        process.kill()
+        process.wait()
+    lock, borrower = lock_of(path), lock_of(path)
+    assert lock.is_kept()
+    assert borrower.borrow()
+    assert not lock.is_kept()
+    assert not lock.borrow()
+    assert lock.is_free()
+    borrower.release()
+    assert lock.acquire()
+    assert lock.is_kept()
+    assert not borrower.is_free()
+    assert not borrower.acquire()
+    lock.release()

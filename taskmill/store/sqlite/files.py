@@ -91,11 +91,11 @@ def filesystem_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> 
 
 
 _PAUSE = 0.01
-_TRIES = 500
-_STRANGE = 2
+_TRIES = 3000
+_SURE = 10
 
-_BORROWED = b"borrowed"
-"""What the lock's file says while the lock is held for a moment only."""
+_KEPT = b"kept"
+"""What the lock's file says while a dispatcher holds it; otherwise it is held for a moment only."""
 
 
 class FileLock:
@@ -109,14 +109,14 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False if another holds it. A borrowed one is waited for, up to 5 s."""
-        strange = 0  # a borrower may have the lock and not have noted it yet
+        """Take the lock to keep it; False if another does. A borrowed one is waited for, 30 s."""
+        kept = 0  # a borrower may have it from a killed dispatcher, and not have noted it yet
         for _ in range(_TRIES):
             if self._take():
-                self._note(b"")
+                self._note(_KEPT)
                 return True
-            strange = 0 if self.is_borrowed() else strange + 1
-            if strange > _STRANGE:
+            kept = kept + 1 if self.is_kept() else 0
+            if kept > _SURE:
                 return False
             sleep(_PAUSE)
         return False
@@ -125,7 +125,7 @@ class FileLock:
         """Take the lock for a moment: whoever wants to keep it waits for that."""
         if not self._take():
             return False
-        self._note(_BORROWED)
+        self._note(b"")
         return True
 
     def is_free(self) -> bool:
@@ -133,19 +133,20 @@ class FileLock:
         if self.borrow():
             self.release()
             return True
-        return self.is_borrowed()
+        return not self.is_kept()
 
-    def is_borrowed(self) -> bool:
-        """Whether whoever holds the lock will have let go of it in a moment."""
+    def is_kept(self) -> bool:
+        """Whether whoever holds the lock, if anybody does, wants to keep it."""
         try:
-            return self.path.read_bytes() == _BORROWED
+            return self.path.read_bytes() == _KEPT
         except OSError:
-            return False
+            return True
 
     def _note(self, note: bytes) -> None:
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, note, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, note)
 
     def _take(self) -> bool:
         _held.add(self)
@@ -182,10 +183,15 @@ _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 if sys.platform == "win32":
     import msvcrt
 
+    _PLACE = 1 << 30
+    """Which byte is locked: one behind the note, for nobody else can read what is locked."""
+
     def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _PLACE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
     def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, _PLACE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
 else:

@@ -302,7 +302,7 @@ class SqliteStore:
     async def _take_lock(self, path: Path) -> None:
         lock = lock_of(path)
         if not await anyio.to_thread.run_sync(lock.acquire):
-            raise StoreInUse(await _describe_holder(path))
+            raise StoreInUse(await _describe_holder(path) if lock.is_kept() else _settled(path))
         self._lock = lock
 
     async def _bring_up_to_date(self, path: Path, writer: Port) -> None:
@@ -368,6 +368,13 @@ def _has_brought_in(db: sqlite3.Connection, checkpoint: str) -> bool:
     finally:
         db.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
     return not busy
+
+
+def _settled(path: Path) -> str:
+    return (
+        f"{path} is in use: a process that does not dispatch has been settling for long what was "
+        "left in it; try again"
+    )
 
 
 async def _describe_holder(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
+from time import sleep
 
 from taskmill.model.changes import Collect, Request, Submit
 from taskmill.model.effects import Asked, Placed, Refused, Requested
@@ -14,8 +15,10 @@ from taskmill.store.sqlite.enlisting import enlist_all
 from taskmill.store.sqlite.opening import pauses
 from taskmill.store.sqlite.transactions import alone, transaction
 
-LIMIT = 1000
+LIMIT = 250
 """How many submits and requests are settled in one transaction."""
+PAUSE = 0.01
+"""For how many seconds others can write in between: SQLite lets nobody queue for the lock."""
 
 
 def request(db: sqlite3.Connection, changes: Sequence[Request], *, now_ms: int) -> Asked:
@@ -32,6 +35,8 @@ def settle(db: sqlite3.Connection, *, now_ms: int) -> None:
     while has_more:
         with transaction(db):
             has_more = batch.collect(db, Collect(now_ms=now_ms, limit=LIMIT)).has_more
+        if has_more:
+            sleep(PAUSE)
 
 
 def _request(
