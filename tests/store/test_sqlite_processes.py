@@ -255,9 +255,8 @@ async def test_who_opens_waits_for_a_borrowed_lock_as_long_as_it_takes(
 ) -> None:
     """Settling for a process that does not dispatch may take longer than any short wait."""
     store = sqlite_store(path)
-    with subprocess.Popen(
-        [sys.executable, "-c", BORROW, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as borrower:
+    command = [sys.executable, "-c", BORROW, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as borrower:  # noqa: ASYNC220 - nothing else runs
         assert borrower.stdin is not None
         assert borrower.stdout is not None
         assert borrower.stdout.readline() == b"borrowed\n"
