@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from taskmill.model.errors import StoreInUse
+from taskmill.model.changes import Submit
+from taskmill.model.errors import StoreError, StoreInUse
 from taskmill.model.record import TaskId
 from taskmill.model.status import TaskStatus
 from taskmill.store.sqlite.files import lock_of
@@ -45,7 +46,7 @@ TRY = """
 import sys
 from datetime import datetime, timezone
 import anyio
-from taskmill.model.errors import StoreInUse
+from taskmill.model.errors import StoreError, StoreInUse
 from taskmill.store.sqlite import SqliteStore
 
 async def main():
@@ -255,7 +256,7 @@ async def test_who_opens_waits_for_a_borrowed_lock_as_long_as_it_takes(
 ) -> None:
     """Settling for a process that does not dispatch may take longer than any short wait."""
     store = sqlite_store(path)
-    command = [sys.executable, "-c", BORROW, path]
+    command = [sys.executable, "-c", BORROW, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as borrower:  # noqa: ASYNC220 - nothing else runs
         assert borrower.stdin is not None
         assert borrower.stdout is not None
@@ -293,3 +294,38 @@ async def test_a_borrower_is_not_taken_for_the_killed_dispatcher_before_it(path:
     assert not borrower.is_free()
     assert not borrower.acquire()
     lock.release()
+
+
+async def test_who_was_replaced_as_the_dispatcher_writes_nothing_more(path: Path) -> None:
+    """As when somebody removes the file of the lock, for it looks like one that was left."""
+    first, second = sqlite_store(path), sqlite_store(path)
+    await first.open(now=NOW)
+    task = await submit_one(first, new_task("a"))
+    lock_of(path).path.unlink()
+    await second.open(now=NOW)
+    with pytest.raises(StoreInUse, match="file of the lock was removed"):
+        await claim(first, task)
+    assert (await claim(second, task)).run == 1
+    await first.close()
+    await second.close()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+async def test_nothing_is_accepted_into_a_file_that_is_gone(
+    path: Path, *, is_replaced: bool
+) -> None:
+    store, visitor = sqlite_store(path), sqlite_store(path)
+    await store.open(now=NOW)
+    await visitor.visit()
+    away = path.with_name("away.db")
+    path.rename(away)
+    if is_replaced:
+        path.touch()
+    with pytest.raises(StoreError, match="removed or replaced"):
+        await submit(store, new_task("a"))
+    with pytest.raises(StoreError, match="removed or replaced"):
+        await visitor.request([Submit((new_task("a"),))], now=NOW)
+    away.rename(path)
+    await submit(store, new_task("a"))
+    await visitor.close()
+    await store.close()

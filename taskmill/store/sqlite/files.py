@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import weakref
+from errno import ENOSPC
 from pathlib import Path
 from time import sleep
 
@@ -74,6 +75,15 @@ def _create(path: Path) -> None:
         raise StoreError(f"{path} cannot be opened for writing: {error.strerror}") from error
 
 
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Which file is at ``path``, whatever its name; None where none is."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path costs more than the call
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def filesystem_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
     """The type of the filesystem that ``folder`` is on; None where the system does not say."""
     try:
@@ -113,7 +123,7 @@ class FileLock:
         kept = 0  # a borrower may have it from a killed dispatcher, and not have noted it yet
         for _ in range(_TRIES):
             if self._take():
-                self._note(_KEPT)
+                self._keep()
                 return True
             kept = kept + 1 if self.is_kept() else 0
             if kept > _SURE:
@@ -141,6 +151,14 @@ class FileLock:
             return self.path.read_bytes() == _KEPT
         except OSError:
             return True
+
+    def _keep(self) -> None:
+        try:
+            self._note(_KEPT)
+        except OSError as error:
+            self.release()
+            reason = "the disk is full" if error.errno == ENOSPC else error.strerror
+            raise StoreError(f"{self.path} cannot be written: {reason}") from error
 
     def _note(self, note: bytes) -> None:
         if self._descriptor is not None:
