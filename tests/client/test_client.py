@@ -252,11 +252,11 @@ async def test_a_client_that_closes_lets_go_of_whoever_waits_for_an_answer(tmp_p
     path = tmp_path / "app.db"
     async with client(path):
         pass  # makes the file
+    heard: list[InvalidState] = []
     with deaf_dispatcher(path), anyio.fail_after(60):
         async with anyio.create_task_group() as group, client(path) as web:
             work = web.domain(Work)
             task = await work.submit(Nap(name="a"))
-            heard: list[BaseException] = []
 
             async def cancel() -> None:
                 try:
