@@ -136,14 +136,20 @@ class Client:
                         self._enlistment.load(background)
                         self.has_started.set()
                         await self._stopped.wait()
+                        self._leave()
                         background.cancel_scope.cancel()
                     self._writer.close()
             finally:
-                self._ends.close()
-                self._hub.close()
+                self._leave()
                 with self.clock.hold():
                     await self._store.close()
                 self.has_ended.set()
+
+    def _leave(self) -> None:
+        """Whoever still waits for the dispatcher is let go, and nobody begins to."""
+        self._line.close()
+        self._ends.close()
+        self._hub.close()
 
     def stop(self, mode: Shutdown) -> None:  # noqa: ARG002 - nothing runs here that could be drained
         """Begin to shut down."""

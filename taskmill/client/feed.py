@@ -35,6 +35,8 @@ class Feed:
 
     async def _attend(self) -> None:
         """Return once events come, or at once where nobody dispatches yet."""
+        if self._hub.is_closed:
+            return
         if self._tried is None:
             self._tried = anyio.Event()
             self._background.start_soon(self._run, self._tried)

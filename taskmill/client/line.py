@@ -77,11 +77,16 @@ class Line:
         self._connection: _Connection | None = None
         self._connecting = anyio.Lock()
         self._news = anyio.Event()
+        self._is_closed = False
 
     def load(self, background: TaskGroup) -> None:
         """The scheduler was opened."""
         self._background = background
         background.start_soon(self._hint)
+
+    def close(self) -> None:
+        """From now on nobody is there."""
+        self._is_closed = True
 
     async def ask(self, verb: str, **values: object) -> Any:
         """The dispatcher's answer; NobodyThere where there is none, and its error where it erred.
@@ -122,11 +127,16 @@ class Line:
 
     async def _connected(self) -> _Connection:
         async with self._connecting:
+            if self._is_closed:
+                raise NobodyThere
             if self._connection is None or self._connection.is_closed:
                 try:
                     frames = await connect(self._address)
                 except ConnectionError as error:
                     raise NobodyThere from error
+                if self._is_closed:
+                    frames.close()
+                    raise NobodyThere
                 self._connection = _Connection(frames)
                 self._background.start_soon(self._connection.read)
             return self._connection

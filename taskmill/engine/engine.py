@@ -215,6 +215,7 @@ class Engine:
             endings=self._endings,
             hub=hub,
             idle=self.idle,
+            poll_interval=poll_interval,
         )
         self._housekeeping = Housekeeping(
             retention=retention,

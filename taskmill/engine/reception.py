@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from asyncio import AbstractServer
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
@@ -16,7 +19,7 @@ from taskmill.engine.inbox import Inbox
 from taskmill.engine.queries import Queries
 from taskmill.engine.registry import Registry
 from taskmill.engine.snapshots import Snapshots
-from taskmill.link.address import address_of, listen
+from taskmill.link.address import address_of, found_at, listen, remove
 from taskmill.link.frames import Frames, Message
 from taskmill.link.values import to_json
 from taskmill.model.errors import PayloadError, TaskmillError
@@ -42,6 +45,7 @@ class Reception:
         endings: Endings,
         hub: Hub,
         idle: Callable[[], Awaitable[None]],
+        poll_interval: timedelta,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -51,6 +55,7 @@ class Reception:
         self._hub = hub
         self._inbox = inbox
         self._idle = idle
+        self._interval = poll_interval.total_seconds()
 
     async def run(self, *, task_status: Started[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve whoever connects, for ever; started once others can."""
@@ -60,18 +65,26 @@ class Reception:
             return
         address = address_of(home)
         async with anyio.create_task_group() as connections:
-            listener = await listen(
-                address, lambda frames: connections.start_soon(self._serve, frames)
-            )
+            listener = await self._listen(address, connections)
             task_status.started()
-            if listener is None:
-                log.info("no socket at %s: other processes are noticed by the file alone", address)
-                return
-            try:
-                await anyio.sleep_forever()
-            finally:
-                listener.close()
-                address.unlink(missing_ok=True)
+            while listener is not None:
+                await self._stay(address, listener)
+                log.warning("the socket %s was removed, and is made again", address)
+                listener = await self._listen(address, connections)
+            log.info("no socket at %s: other processes are noticed by the file alone", address)
+
+    async def _listen(self, address: Path, connections: TaskGroup) -> AbstractServer | None:
+        return await listen(address, lambda frames: connections.start_soon(self._serve, frames))
+
+    async def _stay(self, address: Path, listener: AbstractServer) -> None:
+        """Return once the socket was removed; one that another process has put there is its own."""
+        own = found_at(address)
+        try:
+            while found_at(address) is not None:  # noqa: ASYNC110 - who removes it sets no event
+                await anyio.sleep(self._interval)
+        finally:
+            listener.close()
+            remove(address, own)
 
     async def _serve(self, frames: Frames) -> None:
         """One connection, until the other side hangs up."""

@@ -24,7 +24,7 @@ from taskmill.model.changes import (
     Settlement,
 )
 from taskmill.model.effects import Effect
-from taskmill.model.errors import InvalidState, StoreError
+from taskmill.model.errors import InvalidState, StoreError, StoreInUse
 
 log = logging.getLogger("taskmill.writer")
 
@@ -180,6 +180,8 @@ class Writer:
         try:
             with self.clock.hold():
                 effects = await self.store.apply([change for change, _ in batch])
+        except StoreInUse:
+            raise  # another process dispatches: what this one would still write is no longer so
         except StoreError as error:
             self.meters.commit_failed()
             await self._failed(batch, error)

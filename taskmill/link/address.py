@@ -44,6 +44,21 @@ async def listen(
         return None
 
 
+def found_at(address: Path) -> tuple[int, int] | None:
+    """Which socket is at ``address`` now; None where none is."""
+    try:
+        found = address.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def remove(address: Path, own: tuple[int, int] | None) -> None:
+    """Remove the socket at ``address`` if it is ``own``, and not another process's."""
+    if found_at(address) == own:
+        address.unlink(missing_ok=True)
+
+
 async def connect(address: Path) -> Frames:
     """Connect to whoever listens at ``address``; ConnectionError where nobody does."""
     if not _is_supported():

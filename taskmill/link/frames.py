@@ -32,8 +32,11 @@ class Frames:
         async with self._sending:
             if self._writer.is_closing():
                 raise ConnectionError("the connection is closed")
-            self._writer.write(line)
-            await self._writer.drain()
+            try:
+                self._writer.write(line)
+                await self._writer.drain()
+            except OSError as error:
+                raise _lost(error) from error
 
     async def receive(self) -> Message:
         """The next message; ConnectionError once the other side is gone, or sends anything else."""
@@ -42,6 +45,8 @@ class Frames:
             if not line.endswith(b"\n"):
                 raise ConnectionError("the other side has closed the connection")
             found: object = json.loads(line.decode("utf-8", "surrogatepass"))
+        except OSError as error:
+            raise _lost(error) from error
         except ValueError as error:
             raise ConnectionError("the other side sends what is no message") from error
         if not isinstance(found, dict):
@@ -51,3 +56,8 @@ class Frames:
     def close(self) -> None:
         """Hang up; what was not received yet is lost."""
         self._writer.transport.abort()
+
+
+def _lost(error: OSError) -> ConnectionError:
+    """To a socket whose owner takes no more, asyncio connects all the same; then this tells."""
+    return ConnectionError(f"the connection is lost: {error}")

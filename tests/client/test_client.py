@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from taskmill import (
     TaskStatus,
     UnknownTaskError,
 )
+from taskmill.link.address import address_of
 from taskmill.model.events import Completed, Dispatched, Enqueued
+from taskmill.store.sqlite.files import lock_of
 from taskmill.testing import FakeClock, virtual_time
 from tests.life.app import HOUR, SECOND, App, Fail, Nap, Work, open_app
 
@@ -258,6 +261,39 @@ async def _serve_until_stopped(path: Path, clock: FakeClock) -> None:
     shutdown = Drain(timedelta(seconds=100))
     async with open_app(str(path), clock=clock, shutdown=shutdown):
         await anyio.sleep(3)
+
+
+@contextmanager
+def deaf_dispatcher(path: Path) -> Generator[None]:
+    """One that keeps the file and takes connections, and is stopped: it never answers."""
+    lock = lock_of(path)
+    assert lock.acquire()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(address_of(path)))
+        listener.listen()
+        yield
+    lock.release()
+
+
+async def test_a_client_that_closes_lets_go_of_whoever_waits_for_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    async with client(path):
+        pass  # makes the file
+    heard: list[InvalidState] = []
+    with deaf_dispatcher(path), anyio.fail_after(60):
+        async with anyio.create_task_group() as group, client(path) as web:
+            work = web.domain(Work)
+            task = await work.submit(Nap(name="a"))
+
+            async def cancel() -> None:
+                try:
+                    await work.cancel(task.id)
+                except InvalidState as error:
+                    heard.append(error)
+
+            group.start_soon(cancel)
+            await anyio.sleep(0.2)
+        assert len(heard) == 1
 
 
 async def test_roles_are_checked() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import stat
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -46,6 +47,39 @@ async def test_the_socket_of_a_dispatcher_that_died_is_replaced(tmp_path: Path) 
         before = app.seconds()
         assert await work.result(await work.submit(Nap(name="a"))) == "a"
         assert app.seconds() - before < 0.02
+
+
+async def test_a_socket_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    async with both(path) as (app, work, _):
+        await anyio.sleep(0.1)
+        address_of(path).unlink()
+        await anyio.sleep(1)
+        before = app.seconds()
+        async with client(path, app.clock) as late:
+            assert (await late.snapshot()).is_live
+            assert await work.result(await work.submit(Nap(name="a"))) == "a"
+        assert app.seconds() - before < 0.02
+    assert not address_of(path).exists()
+
+
+async def test_a_dispatcher_that_takes_no_more_connections_is_nobody_there(tmp_path: Path) -> None:
+    """As one that is stopped while many come; asyncio believes that it has connected."""
+    path = tmp_path / "app.db"
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(address_of(path)))
+        listener.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                other = sockets.enter_context(socket.socket(socket.AF_UNIX))
+                other.setblocking(False)
+                other.connect(str(address_of(path)))
+        async with client(path) as web:
+            work = web.domain(Work)
+            task = await work.submit(Nap(name="a"))
+            assert not (await web.snapshot()).is_live
+            assert await work.cancel(task.id)
 
 
 async def test_a_long_path_has_a_socket_all_the_same(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from taskmill.model.errors import StoreInUse
+from taskmill.model.changes import Submit
+from taskmill.model.errors import StoreError, StoreInUse
 from taskmill.model.record import TaskId
 from taskmill.model.status import TaskStatus
+from taskmill.store.sqlite.files import lock_of
 
 from .conformance import NOW, claim, new_task, record_of, sqlite_store, submit, submit_one
 
@@ -44,7 +46,7 @@ TRY = """
 import sys
 from datetime import datetime, timezone
 import anyio
-from taskmill.model.errors import StoreInUse
+from taskmill.model.errors import StoreError, StoreInUse
 from taskmill.store.sqlite import SqliteStore
 
 async def main():
@@ -98,6 +100,16 @@ def holding(path: Path) -> Generator[subprocess.Popen[str]]:
             process.kill()
 
 
+LOOK = """
+import sqlite3
+import sys
+
+database = sqlite3.connect(sys.argv[1])
+print(database.execute("SELECT count(*) FROM taskmill_tasks").fetchone()[0])
+database.close()
+"""
+
+
 async def populate(path: Path) -> None:
     store = sqlite_store(path)
     await store.open(now=NOW)
@@ -134,6 +146,32 @@ async def test_another_process_is_told_who_holds_the_file(path: Path) -> None:
     assert_names(other.stdout, path, os.getpid())
     assert other.stderr == ""
     assert (await claim(store, await submit_one(store, new_task("a")))).run == 1
+    await store.close()
+
+
+def looked_at(path: Path) -> int:
+    """How many tasks a process finds that opens the file, reads and closes it."""
+    command = [sys.executable, "-c", LOOK, str(path)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("second", ["visits", "is refused"])
+async def test_a_second_store_in_a_process_does_not_drop_the_locks_of_the_first(
+    path: Path, second: str
+) -> None:
+    """Without them another process that closes the file removes the log under our feet."""
+    store, other = sqlite_store(path), sqlite_store(path)
+    await store.open(now=NOW)
+    await submit(store, new_task("a"))
+    if second == "visits":
+        await other.visit()
+    else:
+        with pytest.raises(StoreInUse):
+            await other.open(now=NOW)
+    await other.close()
+    assert looked_at(path) == 1
+    await submit(store, new_task("b"))
+    assert looked_at(path) == 2
     await store.close()
 
 
@@ -199,3 +237,95 @@ async def test_a_forked_child_does_not_keep_the_file_when_its_parent_has_let_go(
         await store.open(now=NOW)
         await store.close()
         parent.stdin.close()
+
+
+BORROW = """
+import sys
+from pathlib import Path
+from taskmill.store.sqlite.files import lock_of
+
+lock = lock_of(Path(sys.argv[1]))
+assert lock.borrow()
+print("borrowed", flush=True)
+sys.stdin.readline()
+"""
+
+
+async def test_who_opens_waits_for_a_borrowed_lock_as_long_as_it_takes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settling for a process that does not dispatch may take longer than any short wait."""
+    store = sqlite_store(path)
+    command = [sys.executable, "-c", BORROW, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as borrower:  # noqa: ASYNC220 - nothing else runs
+        assert borrower.stdin is not None
+        assert borrower.stdout is not None
+        assert borrower.stdout.readline() == b"borrowed\n"
+        waits = 0
+
+        def pause(_: float) -> None:
+            nonlocal waits
+            waits += 1
+            if waits == 1000:
+                borrower.kill()  # while its note stays
+                borrower.wait()
+
+        monkeypatch.setattr("taskmill.store.sqlite.files.sleep", pause)
+        await store.open(now=NOW)
+    assert waits >= 1000
+    await store.close()
+
+
+async def test_a_borrower_is_not_taken_for_the_killed_dispatcher_before_it(path: Path) -> None:
+    """What the dispatcher noted in the lock's file stays until a borrower has noted otherwise."""
+    await populate(path)
+    with holding(path) as process:
+        process.kill()
+        process.wait()
+    lock, borrower = lock_of(path), lock_of(path)
+    assert lock.is_kept()
+    assert borrower.borrow()
+    assert not lock.is_kept()
+    assert not lock.borrow()
+    assert lock.is_free()
+    borrower.release()
+    assert lock.acquire()
+    assert lock.is_kept()
+    assert not borrower.is_free()
+    assert not borrower.acquire()
+    lock.release()
+
+
+async def test_who_was_replaced_as_the_dispatcher_writes_nothing_more(path: Path) -> None:
+    """As when somebody removes the file of the lock, for it looks like one that was left."""
+    first, second = sqlite_store(path), sqlite_store(path)
+    await first.open(now=NOW)
+    task = await submit_one(first, new_task("a"))
+    lock_of(path).path.unlink()
+    await second.open(now=NOW)
+    with pytest.raises(StoreInUse, match="file of the lock was removed"):
+        await claim(first, task)
+    assert (await claim(second, task)).run == 1
+    await first.close()
+    await second.close()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+async def test_nothing_is_accepted_into_a_file_that_is_gone(
+    path: Path, *, is_replaced: bool
+) -> None:
+    store, visitor = sqlite_store(path), sqlite_store(path)
+    await store.open(now=NOW)
+    await visitor.visit()
+    away = path.with_name("away.db")
+    path.rename(away)
+    if is_replaced:
+        path.touch()
+    with pytest.raises(StoreError, match="removed or replaced"):
+        await submit(store, new_task("a"))
+    with pytest.raises(StoreError, match="removed or replaced"):
+        await visitor.request([Submit((new_task("a"),))], now=NOW)
+    away.rename(path)
+    await submit(store, new_task("a"))
+    await visitor.close()
+    await store.close()

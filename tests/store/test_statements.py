@@ -221,6 +221,12 @@ PLANS: dict[str, set[str]] = {
     "forget_announced": {
         "SEARCH taskmill_inbox USING INDEX taskmill_unanswered (id<?)",
     },
+    "find_answer": {
+        "SEARCH taskmill_inbox USING INTEGER PRIMARY KEY (rowid=?)",
+    },
+    "forget_answer": {
+        "SEARCH taskmill_inbox USING INTEGER PRIMARY KEY (rowid=?)",
+    },
     "forget_answered": {
         "SEARCH taskmill_inbox USING INDEX taskmill_answered (asked_ms<?)",
     },
@@ -443,9 +449,6 @@ PLANS: dict[str, set[str]] = {
         "SEARCH child USING INDEX taskmill_children (parent=? AND finished_at_ms=?)",
         "SEARCH taskmill_edges USING INDEX taskmill_unmet (task=?)",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
-    },
-    "take_answer": {
-        "SEARCH taskmill_inbox USING INTEGER PRIMARY KEY (rowid=?)",
     },
     "unanswered": {
         "SCAN taskmill_inbox USING INDEX taskmill_unanswered",

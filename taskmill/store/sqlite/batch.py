@@ -6,9 +6,8 @@ import json
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import TypeVar, assert_never
+from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 import attrs
 
@@ -52,14 +51,9 @@ from taskmill.store.sqlite.carrying import full_record, run_rule
 from taskmill.store.sqlite.deleting import delete
 from taskmill.store.sqlite.rows import insert_values, pause_of
 from taskmill.store.sqlite.statements import SQL
+from taskmill.store.sqlite.transactions import alone, is_of_the_disk, transaction
 
 log = logging.getLogger("taskmill.store")
-
-C = TypeVar("C")
-E = TypeVar("E")
-
-REFUSALS = (sqlite3.Error, OverflowError, UnicodeError)
-"""What the driver raises for a statement: a number or a text may be none that SQLite can hold."""
 
 
 def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | StoreError]:
@@ -72,47 +66,13 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | St
         try:
             effects: list[Effect | StoreError] = [*_apply_all(db, changes)]
         except Exception as error:
-            if not db.in_transaction or _is_of_the_disk(error):
+            if not db.in_transaction or is_of_the_disk(error):
                 raise
             db.execute("ROLLBACK")
             db.execute("BEGIN IMMEDIATE")
             effects = [_apply_alone(db, change) for change in changes]
         tags.finished(db, [*_ended_alone(changes, effects)])
     return effects
-
-
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Generator[None]:
-    """A transaction that writes: it commits at the end of the block, or leaves nothing."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-        raise
-
-
-def alone(
-    db: sqlite3.Connection, work: Callable[[sqlite3.Connection, C], E], change: C
-) -> E | StoreError:
-    """Do the work of one change, or none of it and say why; what hits all of them is raised."""
-    db.execute("SAVEPOINT one")
-    try:
-        effect = work(db, change)
-    except Exception as error:
-        if not db.in_transaction or _is_of_the_disk(error):
-            raise
-        db.execute("ROLLBACK TO one")
-        db.execute("RELEASE one")
-        if not isinstance(error, REFUSALS):
-            log.exception("%s failed, which is a bug", type(change).__name__)
-            return StoreError(f"{type(change).__name__} failed: {error!r}")
-        return StoreError(f"the database refused {type(change).__name__}: {error}")
-    db.execute("RELEASE one")
-    return effect
 
 
 def _ended_alone(
@@ -124,12 +84,6 @@ def _ended_alone(
             continue
         if isinstance(effect, Settled) and effect.after is None and effect.status in TERMINAL:
             yield change.id
-
-
-def _is_of_the_disk(error: Exception) -> bool:
-    """Whether it is nobody's own fault, and would hit every other change as well."""
-    code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 
 
 def _apply_alone(db: sqlite3.Connection, change: Change) -> Effect | StoreError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import weakref
+from errno import ENOSPC
 from pathlib import Path
 from time import sleep
 
@@ -34,32 +35,57 @@ def lock_of(path: Path) -> FileLock:
 
 
 MAGIC = b"SQLite format 3\0"
+"""How every SQLite database begins. To look for it is for a process that has none of it open:
+see `_create`."""
+
+SMALLEST = 512
+"""The size in bytes of the smallest page of a SQLite database."""
 
 
 def prepare(path: Path) -> None:
     """Create the file, its owner's alone, if it is not there; refuse a place that is no good."""
     try:
         has_folder, is_other = path.parent.is_dir(), path.exists() and not path.is_file()
+        size = path.stat().st_size if path.is_file() else 0
     except OSError as error:
         raise StoreError(f"{path} cannot be looked up: {error.strerror}") from error
     if not has_folder:
         raise StoreError(f"{path}: the directory {path.parent} does not exist; create it first")
     if is_other:
         raise StoreError(f"{path} is no regular file; name a file for the database")
+    if 0 < size < SMALLEST:  # of such a file SQLite would make a database
+        raise StoreError(f"{path} is no SQLite database; name another file")
     filesystem = filesystem_of(path.parent)
     if filesystem in NETWORK_FILESYSTEMS:
         raise StoreError(
             f"{path} is on a network filesystem ({filesystem}), where SQLite's locks do not hold; "
             "use a local disk"
         )
+    _create(path)
+
+
+def _create(path: Path) -> None:
+    """Make the file if it is not there; one that is there is left closed.
+
+    To close any descriptor of a file drops all locks that its process has on it, also those of
+    connections that it has open; then others bring in the log and remove it under their feet.
+    """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise StoreError(f"{path} cannot be opened for writing: it is read-only") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be opened for writing: {error.strerror}") from error
-    with path.open("rb") as file:
-        start = file.read(len(MAGIC))
-    if start and start != MAGIC:
-        raise StoreError(f"{path} is no SQLite database; name another file")
+
+
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Which file is at ``path``, whatever its name; None where none is."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path costs more than the call
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def filesystem_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
@@ -79,11 +105,11 @@ def filesystem_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> 
 
 
 _PAUSE = 0.01
-_TRIES = 500
-_STRANGE = 2
+_TRIES = 3000
+_SURE = 10
 
-_BORROWED = b"borrowed"
-"""What the lock's file says while the lock is held for a moment only."""
+_KEPT = b"kept"
+"""What the lock's file says while a dispatcher holds it; otherwise it is held for a moment only."""
 
 
 class FileLock:
@@ -97,14 +123,14 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False if another holds it. A borrowed one is waited for, up to 5 s."""
-        strange = 0  # a borrower may have the lock and not have noted it yet
+        """Take the lock to keep it; False if another does. A borrowed one is waited for, 30 s."""
+        kept = 0  # a borrower may have it from a killed dispatcher, and not have noted it yet
         for _ in range(_TRIES):
             if self._take():
-                self._note(b"")
+                self._keep()
                 return True
-            strange = 0 if self.is_borrowed() else strange + 1
-            if strange > _STRANGE:
+            kept = kept + 1 if self.is_kept() else 0
+            if kept > _SURE:
                 return False
             sleep(_PAUSE)
         return False
@@ -113,7 +139,7 @@ class FileLock:
         """Take the lock for a moment: whoever wants to keep it waits for that."""
         if not self._take():
             return False
-        self._note(_BORROWED)
+        self._note(b"")
         return True
 
     def is_free(self) -> bool:
@@ -121,19 +147,28 @@ class FileLock:
         if self.borrow():
             self.release()
             return True
-        return self.is_borrowed()
+        return not self.is_kept()
 
-    def is_borrowed(self) -> bool:
-        """Whether whoever holds the lock will have let go of it in a moment."""
+    def is_kept(self) -> bool:
+        """Whether whoever holds the lock, if anybody does, wants to keep it."""
         try:
-            return self.path.read_bytes() == _BORROWED
+            return self.path.read_bytes() == _KEPT
         except OSError:
-            return False
+            return True
+
+    def _keep(self) -> None:
+        try:
+            self._note(_KEPT)
+        except OSError as error:
+            self.release()
+            reason = "the disk is full" if error.errno == ENOSPC else error.strerror
+            raise StoreError(f"{self.path} cannot be written: {reason}") from error
 
     def _note(self, note: bytes) -> None:
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, note, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, note)
 
     def _take(self) -> bool:
         _held.add(self)
@@ -170,10 +205,15 @@ _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 if sys.platform == "win32":
     import msvcrt
 
+    _PLACE = 1 << 30
+    """Which byte is locked: one behind the note, for nobody else can read what is locked."""
+
     def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _PLACE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
     def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, _PLACE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
 else:

@@ -11,7 +11,7 @@ from typing import Any
 
 from taskmill.model.changes import Collect
 from taskmill.model.effects import Holder, LevelCount, Opening
-from taskmill.model.errors import StoreError
+from taskmill.model.errors import StoreError, StoreInUse
 from taskmill.model.pauses import PauseRecord
 from taskmill.rules.ending import recover
 from taskmill.store.sqlite import batch
@@ -119,6 +119,15 @@ def is_up_to_date(db: sqlite3.Connection) -> bool:
 def levels(db: sqlite3.Connection) -> tuple[LevelCount, ...]:
     """How many ready tasks each level of each lane holds."""
     return tuple(LevelCount(*row) for row in db.execute(SQL["levels"]))
+
+
+def check_epoch(db: sqlite3.Connection, epoch: int) -> None:
+    """StoreInUse where another process has become the dispatcher since."""
+    if db.execute(SQL["read_meta"], ("epoch",)).fetchone()[0] != str(epoch):
+        raise StoreInUse(
+            "another process dispatches from the file by now: the file of the lock was removed "
+            "while this one was open; leave it in place"
+        )
 
 
 def holder_of(db: sqlite3.Connection) -> Holder | None:

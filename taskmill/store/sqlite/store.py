@@ -37,9 +37,10 @@ from taskmill.model.times import to_ms
 from taskmill.store.sqlite import batch, enlisting, inbox, opening, reading, timetables, visiting
 from taskmill.store.sqlite.carrying import find
 from taskmill.store.sqlite.connection import BUSY_SECONDS, Port
-from taskmill.store.sqlite.files import FileLock, lock_of, prepare
+from taskmill.store.sqlite.files import FileLock, identity_of, lock_of, prepare
 from taskmill.store.sqlite.rows import record_of
 from taskmill.store.sqlite.statements import SQL
+from taskmill.store.sqlite.use import describe_settling, describe_use
 
 T = TypeVar("T")
 
@@ -71,6 +72,8 @@ class SqliteStore:
         self._writer: Port | None = None
         self._reader: Port | None = None
         self._wal_limit = WAL_LIMIT
+        self._epoch = 0
+        self._identity: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return f"SqliteStore({self._name!r})"
@@ -98,6 +101,8 @@ class SqliteStore:
             if self._path is not None:
                 self._reader = await Port.open(self._name, self._name)
                 await self._reader.run(opening.configure_reader)
+                self._identity = identity_of(self._path)
+            self._epoch = found.epoch
         except BaseException:
             await self.close()
             raise
@@ -119,19 +124,25 @@ class SqliteStore:
             await self._bring_up_to_date(self._path, self._writer)
             self._reader = await Port.open(self._name, self._name)
             await self._reader.run(opening.configure_reader)
+            self._identity = identity_of(self._path)
         except BaseException:
             await self.close()
             raise
 
     async def request(self, changes: Sequence[Request], *, now: datetime) -> Asked:
         """Make the submits whose work nobody does yet, and ask for the rest."""
+        self._check_file()
         return await _open(self._writer).run(
             partial(visiting.request, changes=changes, now_ms=to_ms(now))
         )
 
     async def answer(self, request: int) -> Answer | None:
         """What came of a request, once; None while nothing has."""
-        return await _open(self._writer).run(partial(inbox.take_answer, number=request))
+        found = await _open(self._reader).run(partial(inbox.find_answer, number=request))
+        if found is not None:
+            with suppress(StoreError):  # then it is forgotten with time
+                await _open(self._writer).run(partial(inbox.forget_answer, number=request))
+        return found
 
     async def stand_in(self, *, now: datetime) -> bool:
         """Answer what was asked for where nobody dispatches; False where somebody does."""
@@ -283,8 +294,18 @@ class SqliteStore:
         self, changes: Sequence[Change], db: sqlite3.Connection
     ) -> list[Effect | StoreError]:
         if self._path is not None:
+            self._check_file()
+            opening.check_epoch(db, self._epoch)
             self._keep_log_short(db, self._path)
         return batch.apply(db, changes)
+
+    def _check_file(self) -> None:
+        """What is written to a file without a name is lost when the last process closes it."""
+        if self._path is not None and identity_of(self._path) != self._identity:
+            raise StoreError(
+                f"{self._path} was removed or replaced while it was open, and what is written "
+                "now would be lost: put it back, or open the scheduler again"
+            )
 
     def _keep_log_short(self, db: sqlite3.Connection, path: Path) -> None:
         """Bring the log in when it has grown; a reader in the way postpones it."""
@@ -298,7 +319,9 @@ class SqliteStore:
     async def _take_lock(self, path: Path) -> None:
         lock = lock_of(path)
         if not await anyio.to_thread.run_sync(lock.acquire):
-            raise StoreInUse(await _describe_holder(path))
+            raise StoreInUse(
+                await describe_use(path) if lock.is_kept() else describe_settling(path)
+            )
         self._lock = lock
 
     async def _bring_up_to_date(self, path: Path, writer: Port) -> None:
@@ -364,22 +387,3 @@ def _has_brought_in(db: sqlite3.Connection, checkpoint: str) -> bool:
     finally:
         db.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
     return not busy
-
-
-async def _describe_holder(path: Path) -> str:
-    holder: Holder | None = None
-    try:
-        port = await Port.open(str(path), str(path))
-        try:
-            holder = await port.run(opening.holder_of)
-        finally:
-            await port.close()
-    except StoreError:
-        pass  # then the message says less
-    who = (
-        "another process dispatches from it"
-        if holder is None
-        else f"process {holder.pid} on {holder.host} dispatches from it since "
-        f"{holder.since.isoformat(timespec='seconds')}"
-    )
-    return f"{path} is in use: {who}; stop that one first, or use another file"

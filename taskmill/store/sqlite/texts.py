@@ -30,15 +30,21 @@ _KINDS: Final[dict[str, Any]] = {
 }
 """What a request can be answered with."""
 
+_STRANGE = (BaseValidationError, ValueError, LookupError, TypeError, RecursionError)
+"""What is raised for JSON that is none, or says something else than it should."""
+
 
 def task_json(task: NewTask) -> str:
     """The task as JSON."""
     return _text(_converter.unstructure(task))
 
 
-def task_of(text: str) -> NewTask:
-    """The task that `task_json` wrote."""
-    return _converter.structure(json.loads(text), NewTask)
+def task_of(text: str | bytes) -> NewTask:
+    """The task that `task_json` wrote; ValueError for what is none."""
+    try:
+        return _converter.structure(json.loads(text), NewTask)
+    except _STRANGE as error:
+        raise ValueError(f"{text!r:.100} is no task that this version knows") from error
 
 
 def request_json(request: Request) -> str:
@@ -46,7 +52,7 @@ def request_json(request: Request) -> str:
     return _text(_converter.unstructure(request, Request))
 
 
-def request_of(text: str, *, now_ms: int) -> Request:
+def request_of(text: str | bytes, *, now_ms: int) -> Request:
     """The request that `request_json` wrote, to be carried out now; a submit keeps its time.
 
     ValueError for one that this version does not know.
@@ -56,8 +62,8 @@ def request_of(text: str, *, now_ms: int) -> Request:
         if "now_ms" in fields:
             fields["now_ms"] = now_ms
         request: Request = _converter.structure(fields, cast("type[Request]", Request))
-    except (BaseValidationError, KeyError, TypeError) as error:
-        raise ValueError(f"{text:.100} is no request that this version knows") from error
+    except _STRANGE as error:
+        raise ValueError(f"{text!r:.100} is no request that this version knows") from error
     return request
 
 
@@ -79,13 +85,18 @@ def answer_json(effect: Effect | StoreError) -> str:
 
 
 def answer_of(text: str) -> Answer:
-    """The answer that `answer_json` wrote."""
-    [(kind, value)] = json.loads(text).items()
-    if kind == "error":
-        return Answer(StoreError(value))
-    if kind == "nothing":
-        return Answer(None)
-    return Answer(_converter.structure(value, _KINDS[kind]))
+    """The answer that `answer_json` wrote; what cannot be read is answered with an error."""
+    try:
+        [(kind, value)] = json.loads(text).items()
+        if kind == "error":
+            return Answer(StoreError(value))
+        if kind == "nothing":
+            return Answer(None)
+        return Answer(_converter.structure(value, _KINDS[kind]))
+    except (*_STRANGE, AttributeError):
+        return Answer(
+            StoreError(f"it was carried out, but what came of it is unknown: {text!r:.100}")
+        )
 
 
 def _text(value: object) -> str:
