@@ -51,7 +51,7 @@ async def test_the_socket_of_a_dispatcher_that_died_is_replaced(tmp_path: Path) 
 
 async def test_a_socket_that_was_removed_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
-    async with both(path) as (app, work, _):
+    async with both(path, poll_interval=SECOND / 2) as (app, work, _):
         await anyio.sleep(0.1)
         address_of(path).unlink()
         await anyio.sleep(1)

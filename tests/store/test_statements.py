@@ -15,6 +15,7 @@ import pytest
 
 import taskmill.store.sqlite
 from taskmill.model.changes import CancelTask, Claim, Pause, Resume, Submit
+from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId
 from taskmill.model.selection import Selection
@@ -22,7 +23,7 @@ from taskmill.model.status import TaskStatus
 from taskmill.rules.settle import Returned, settle
 from taskmill.store.sqlite import batch, opening, reading
 from taskmill.store.sqlite.carrying import find
-from taskmill.store.sqlite.connection import run_on
+from taskmill.store.sqlite.connection import Port, run_on
 from taskmill.store.sqlite.statements import SQL
 
 from .conformance import T0, new_task, raised
@@ -584,6 +585,18 @@ def populate(db: sqlite3.Connection) -> None:
 
 
 # --- the port ------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_cannot_be_made_leaves_no_thread(tmp_path: Path) -> None:
+    """Pins ``_thread``, the private part of aiosqlite that `thread_ended` stands on."""
+    before = threading.active_count()
+    for _ in range(5):
+        with pytest.raises(StoreError, match="cannot be opened"):
+            await Port.open(f"file:{tmp_path / 'gone.db'}?mode=ro", "gone.db", uri=True)
+        workers = [each for each in threading.enumerate() if "worker_thread" in each.name]
+        assert workers == []
+    assert threading.active_count() <= before + 1  # the one that waited, which is kept for a while
 
 
 @pytest.mark.anyio

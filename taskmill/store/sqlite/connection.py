@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import aiosqlite
+import anyio
+import anyio.to_thread
 
 from taskmill.model.errors import StoreError
 
@@ -28,11 +30,13 @@ class Port:
     @classmethod
     async def open(cls, path: str, name: str, *, uri: bool = False) -> Port:
         """Connect; ``name`` is what errors call the database."""
+        connection = aiosqlite.connect(
+            path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=256, uri=uri
+        )
         try:
-            connection = await aiosqlite.connect(
-                path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=256, uri=uri
-            )
+            await connection
         except sqlite3.Error as error:
+            await thread_ended(connection)
             raise store_error(name, error) from error
         return cls(name, connection)
 
@@ -66,6 +70,17 @@ async def run_on(connection: aiosqlite.Connection, work: Callable[[sqlite3.Conne
     database = connection._conn  # pyright: ignore[reportPrivateUsage] # noqa: SLF001
     result: T = await execute(work, database)
     return result
+
+
+async def thread_ended(connection: aiosqlite.Connection) -> None:
+    """Wait for the thread of a connection that could not be made.
+
+    aiosqlite tells it to end and does not wait; it fails, and says so on standard error, where
+    the event loop has ended first. Up to version 0.21 the connection is the thread.
+    """
+    thread: Any = getattr(connection, "_thread", connection)
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(thread.join)
 
 
 def store_error(name: str, error: sqlite3.Error) -> StoreError:
