@@ -75,7 +75,8 @@ def _lost(
     why: str,
     obey: Callable[[sqlite3.Connection, Request], Effect | StoreError],
 ) -> tuple[Request | None, Effect | StoreError]:
-    log.error("a submit in another transaction, of task %s, is lost: %s", task, why)
+    about = {"task_id": task}
+    log.error("a submit in another transaction, of task %s, is lost: %s", task, why, extra=about)
     if task is None:
         return None, None
     reason = f"its submit cannot be carried out: {why:.300}"

@@ -44,7 +44,7 @@ def task_of(text: str | bytes) -> NewTask:
     try:
         return _converter.structure(json.loads(text), NewTask)
     except _STRANGE as error:
-        raise ValueError(f"{text!r:.100} is no task that this version knows") from error
+        raise ValueError("what is stored is no task that this version knows") from error
 
 
 def request_json(request: Request) -> str:
@@ -63,7 +63,7 @@ def request_of(text: str | bytes, *, now_ms: int) -> Request:
             fields["now_ms"] = now_ms
         request: Request = _converter.structure(fields, cast("type[Request]", Request))
     except _STRANGE as error:
-        raise ValueError(f"{text!r:.100} is no request that this version knows") from error
+        raise ValueError("what is stored is no request that this version knows") from error
     return request
 
 
@@ -95,7 +95,7 @@ def answer_of(text: str) -> Answer:
         return Answer(_converter.structure(value, _KINDS[kind]))
     except (*_STRANGE, AttributeError):
         return Answer(
-            StoreError(f"it was carried out, but what came of it is unknown: {text!r:.100}")
+            StoreError("it was carried out, but what came of it cannot be read by this version")
         )
 
 
