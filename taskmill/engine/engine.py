@@ -281,7 +281,6 @@ class Engine:
                         self._housekeeping.load()
                         self._enlistment.load(handlers)
                         self._inbox.load()
-                        handlers.start_soon(self._inbox.run)
                         await handlers.start(self._reception.run)
                         self._writer.wake()
                         await self._firing.load(
@@ -290,6 +289,8 @@ class Engine:
                         try:
                             await self._unless_stopped(self._start_executors)
                             await self._hooks.start()
+                            await self._unless_stopped(self._inbox.catch_up)
+                            handlers.start_soon(self._inbox.run)
                             if self._mode is None:
                                 self.dispatcher.begin()
                             self.has_started.set()

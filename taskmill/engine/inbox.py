@@ -44,6 +44,7 @@ class Inbox:
         self._clock = clock
         self._interval = poll_interval.total_seconds()
         self._timed = Timed(self._collect, self._collected)
+        self._seen: int | None = None
         self._waiting: list[anyio.Event] = []
         self._looking: list[anyio.Event] = []
 
@@ -51,18 +52,22 @@ class Inbox:
         """The store was opened."""
         self._dispatcher.watch(self._timed, while_stopped=True)
 
+    async def catch_up(self) -> None:
+        """Settle what came since the store was opened, before anything starts."""
+        if self._store.home() is not None:
+            self._seen = await self._version()
+            await self.settle()
+
     async def run(self) -> None:
         """Look whenever another process has written to the file."""
         if self._store.home() is None:
             return
-        before = await self._version()
-        self.look()  # at what came since the store was opened
         while True:
             await anyio.sleep(self._interval)
             version = await self._version()
-            if version != before:
+            if version != self._seen:
                 self.look()
-            before = version
+            self._seen = version
 
     async def _version(self) -> int | None:
         try:
