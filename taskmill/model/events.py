@@ -277,7 +277,10 @@ class LoopBlocked:
 
 @attrs.frozen
 class Lagged:
-    """The reader of this stream was too slow and missed the ``count`` events before the next."""
+    """The reader of this stream was too slow and missed the ``count`` events before the next.
+
+    Where another process dispatches and the connection to it was lost, at least so many.
+    """
 
     count: int
 
