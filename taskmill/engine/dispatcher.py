@@ -12,6 +12,7 @@ from taskmill.engine.clock import Alarm, Clock
 from taskmill.engine.meters import Meters
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.ready import ReadyQueue
+from taskmill.engine.tally import Tally
 from taskmill.engine.timed import Timed
 from taskmill.engine.writer import Receive
 from taskmill.model.changes import Change, Claim, Expire, Promote, Ready, Refill, StopCause
@@ -148,6 +149,14 @@ class Dispatcher:
         """A handler that was told to stop has not in time: its slot is not counted on any more."""
         start.is_overdue = True
         self._wake()
+
+    def pending(self) -> list[Tally]:
+        """The tasks that are due, those whose claim is being written included."""
+        claiming = Tally()
+        for task in self._claiming:
+            lane = self.starts[task].lane
+            claiming.change(lane.kind.domain, lane.group, 1)
+        return [*self.queue.ready, claiming]
 
     def refresh(self) -> None:
         """Look at the time and, if the last reading is old, at the pressure."""

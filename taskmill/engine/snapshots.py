@@ -84,8 +84,7 @@ class Snapshots:
         self._dispatcher.refresh()
         limits, pauses = self._limits, self._limits.pauses
         looks = self._look_at(self._running.attempts())
-        ready = self._dispatcher.queue.ready
-        pending = [*ready, counted.delayed]
+        pending = [*self._dispatcher.pending(), counted.delayed]
         paused = sum(tally.paused(pauses) for tally in pending)
         return SchedulerSnapshot(
             at=self._clock.now(),
@@ -109,7 +108,9 @@ class Snapshots:
             groups=Groups(
                 limits,
                 running=(start.lane.group for start in self._dispatcher.starts.values()),
-                waiting=(tally.places() for tally in pending),
+                waiting=(
+                    tally.places() for tally in (*self._dispatcher.queue.ready, counted.delayed)
+                ),
             ),
             paused_groups={
                 held.name: from_ms(held.until_ms)
@@ -125,7 +126,7 @@ class Snapshots:
 
     def _domain(self, name: str, counted: Counted, looks: Sequence[_Look]) -> DomainSnapshot:
         pauses = self._limits.pauses
-        pending = [*self._dispatcher.queue.ready, counted.delayed]
+        pending = [*self._dispatcher.pending(), counted.delayed]
         paused = sum(tally.paused(pauses, name) for tally in pending)
         return DomainSnapshot(
             name=name,

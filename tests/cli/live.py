@@ -15,9 +15,9 @@ import anyio
 import attrs
 from click.testing import CliRunner, Result
 
-from taskmill import DomainHandle, Scheduler, Stop
+from taskmill import Dispatched, DomainHandle, Scheduler, Stop, Submitted
 from taskmill.cli.commands import taskmill
-from tests.engine.app import Board, Work, domains
+from tests.engine.app import Board, Nap, Work, domains
 
 COMMAND = (sys.executable, "-m", "taskmill")
 ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "error", "COLUMNS": "200"}
@@ -29,6 +29,15 @@ class Live:
 
     scheduler: Scheduler
     work: DomainHandle[Work]
+
+    async def start(self, nap: Nap, **options: Any) -> Submitted[str]:
+        """Submit a nap and wait until its handler runs."""
+        async with self.work.events(Nap) as events:
+            submitted = await self.work.submit(nap, **options)
+            async for event in events:
+                if isinstance(event, Dispatched) and event.header.id == submitted.id:
+                    return submitted
+        raise AssertionError("the scheduler has ended")
 
 
 @asynccontextmanager

@@ -96,7 +96,7 @@ def test_every_command_is_where_it_is_said_to_be_and_takes_json() -> None:
 
 async def test_list_shows_active_tasks_and_what_holds_them(path: Path) -> None:
     async with live(path, max_concurrency=1) as app:
-        one = await app.work.submit(Nap(name="a", seconds=LONG), label="first\x1b[2J")
+        one = await app.start(Nap(name="a", seconds=LONG), label="first\x1b[2J")
         await app.work.submit(Nap(name="b"), delay=HOUR, group="s3", priority=Priority.HIGH)
         await app.work.submit(Nap(name="c"), depends_on=[one.id])
         await app.scheduler.submit(Errand())
@@ -171,7 +171,7 @@ async def test_show_has_the_progress_of_a_task_that_runs_and_shortens_what_is_lo
 ) -> None:
     async with live(path) as app:
         name = "x" * 900
-        task = await app.work.submit(Nap(name=name, seconds=LONG))
+        task = await app.start(Nap(name=name, seconds=LONG))
         short = await said(path, "show", str(task.id))
         assert "characters; --full prints them all" in short
         assert "executor    inline" in short
@@ -180,7 +180,7 @@ async def test_show_has_the_progress_of_a_task_that_runs_and_shortens_what_is_lo
 
 async def test_explain_is_the_dispatchers_own_explanation(path: Path) -> None:
     async with live(path, max_concurrency=1) as app:
-        await app.work.submit(Nap(name="a", seconds=LONG))
+        await app.start(Nap(name="a", seconds=LONG))
         task = await app.work.submit(Nap(name="b"), group="g")
         await app.scheduler.pause_group("g")
         told = await said(path, "explain", str(task.id))
@@ -225,7 +225,7 @@ async def test_stats_and_dead_letters(path: Path) -> None:
 
 async def test_cancel_by_id_does_what_it_can_and_tells_what_it_could_not(path: Path) -> None:
     async with live(path) as app:
-        one = await app.work.submit(Nap(name="a", seconds=LONG))
+        one = await app.start(Nap(name="a", seconds=LONG))
         two = await app.work.submit(Nap(name="b"), delay=HOUR)
         done = await app.work.submit(Nap(name="c"))
         await app.work.wait(done.id)
@@ -459,7 +459,7 @@ async def never_idle(app: Live) -> None:
 
 async def test_top_prints_one_frame_without_a_terminal(path: Path) -> None:
     async with live(path, max_concurrency=2) as app:
-        await app.work.submit(Nap(name="a", seconds=LONG))
+        await app.start(Nap(name="a", seconds=LONG))
         shown = await said(path, "top", "--once")
         assert "slots 1/2" in shown
         assert "work::nap" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import anyio
@@ -19,7 +20,8 @@ from taskmill import (
     StoreError,
 )
 from taskmill.engine.backlog import MANY
-from taskmill.model.effects import Backlog
+from taskmill.model.changes import Change, Claim
+from taskmill.model.effects import Backlog, Effect
 from taskmill.testing import FakeClock, virtual_time
 from tests.engine.app import Errand, Nap, Other, Work, errand, nap, open_app
 
@@ -87,6 +89,34 @@ async def test_nobody_shares_a_count_that_began_before_what_he_submitted() -> No
         async with anyio.create_task_group() as group:
             for name in "abcde":
                 group.start_soon(look_after_each, name)
+
+
+class HeldStore(CountedStore):
+    """Writes no claim until it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = anyio.Event()
+        self.may = anyio.Event()
+
+    async def apply(self, changes: Sequence[Change]) -> list[Effect | StoreError]:
+        if any(isinstance(change, Claim) for change in changes):
+            self.asked.set()
+            await self.may.wait()
+        return await super().apply(changes)
+
+
+async def test_a_task_is_counted_as_pending_while_its_claim_is_being_written() -> None:
+    store = HeldStore()
+    async with virtual_time() as clock, made(store, clock) as scheduler:
+        work = scheduler.domain(Work)
+        await work.submit(Nap(name="a"), group="g")
+        await store.asked.wait()
+        seen = await scheduler.snapshot()
+        assert (seen.pending_count, len(seen.running)) == (1, 0)
+        assert (seen.groups["g"].pending, seen.groups["g"].running) == (0, 1), "its slot is taken"
+        assert (await work.snapshot()).pending_count == 1
+        store.may.set()
 
 
 async def test_a_count_that_fails_is_made_again_for_the_others() -> None:
