@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import attrs
+import psutil
 import pytest
 
 from taskmill.model.errors import ConfigurationError
@@ -273,7 +274,8 @@ def test_ctrl_c_ends_the_command_cleanly(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, endless], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
-        time.sleep(2)
+        while psutil.Process(process.pid).cpu_times().user < 2:  # its imports take less
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=20)
     assert (process.returncode, out) == (130, "")
