@@ -185,6 +185,12 @@ class Handler(Generic[D]):
     execute: Callable[[Any, Context[D]], Any]
     finalize: Callable[[Any, Any, Context[D]], Any] | None = None
     on_cancel: Callable[[Any, Context[D]], Any] | None = None
+    is_async: bool = attrs.field(init=False, eq=False, repr=False)
+    """Whether it runs in the event loop rather than in a thread."""
+
+    @is_async.default
+    def _is_async(self) -> bool:
+        return _is_async(self.execute)
 
     def __attrs_post_init__(self) -> None:
         of = f"of {self.task.task_type!r}"
@@ -199,11 +205,6 @@ class Handler(Generic[D]):
                     f"{function!r} and {self.execute!r} {of} run in different places: make both "
                     "async def, or both plain functions"
                 )
-
-    @property
-    def is_async(self) -> bool:
-        """Whether it runs in the event loop rather than in a thread."""
-        return _is_async(self.execute)
 
 
 def checked_name(name: object, what: str, example: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import partial
+from contextlib import AbstractContextManager
+from functools import cache, partial
 from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,6 +59,12 @@ _PAUSE = 1
 """Seconds until an ``on_cancel`` that its executor could not begin is tried again."""
 
 
+@cache
+def _scope_class() -> type[anyio.CancelScope]:
+    """The class of cancel scopes; anyio looks for the event loop whenever its own name is used."""
+    return type(anyio.CancelScope())
+
+
 class Attempt:
     """One run: what its handler's `Context` stands on, and how it is told to stop."""
 
@@ -67,8 +74,10 @@ class Attempt:
         record: TaskRecord,
         registration: Registration,
         start: Start,
+        jitter: Callable[[], float],
     ) -> None:
         self._surroundings = surroundings
+        self._jitter = jitter
         self.record = record
         self.registration = registration
         self.start = start
@@ -78,7 +87,6 @@ class Attempt:
         self.result: object = None
         """What its handler returned."""
         self._is_made_here = False
-        self.preparing = Preparing(surroundings.clock.monotonic)
         self.cause: StopCause | None = None
         self.has_begun = False
         """Whether its handler was called; not where the scheduler shut down before that."""
@@ -91,24 +99,24 @@ class Attempt:
         self.io = _NOTHING
         """What this run moved, as far as its handler said so."""
         self._ended: anyio.Event | None = None
-        self._scope = anyio.CancelScope()
+        self._preparing: Preparing | None = None
+        self._scope = _scope_class()()
         self._undoing: anyio.CancelScope | None = None
 
     # --- how it runs ---
 
-    async def run(self, executor: Executor, jitter: Callable[[], float]) -> Result:
+    async def run(self, executor: Executor) -> Result:
         """Run the handler to its end; every way it can end is a value."""
-        judge = partial(self._judge, jitter)
         if self._unfit is not None:
-            return judge().for_good(Failure(self._unfit))
+            return self._judge().for_good(Failure(self._unfit))
         if self.record.stage.part is Stage.UNDO:
-            return await self._undo(executor, judge(), Halted(StopCause.CANCELLED))
-        result = await self._until_stopped(executor, judge)
+            return await self._undo(executor, Halted(StopCause.CANCELLED))
+        result = await self._until_stopped(executor)
         if isinstance(result, Halted) and result.cause in _ENDINGS:
-            return await self._undo(executor, judge(), result)
+            return await self._undo(executor, result)
         return result
 
-    async def _until_stopped(self, executor: Executor, judge: Callable[[], Judge]) -> Result:
+    async def _until_stopped(self, executor: Executor) -> Result:
         """Run the handler, or its finalize, to its end."""
         failure: BaseException | None = None
         try:
@@ -123,20 +131,20 @@ class Attempt:
                         if self.cause is not StopCause.TIMEOUT:
                             return Returned(result, finalizes=self._finalizes)
                     case Failure() if self.cause is not None:
-                        return self._halted(outcome.error, judge())
+                        return self._halted(outcome.error)
                     case Failure() | Lost() if self.cause is None:
-                        return judge().of(outcome)
+                        return self._judge().of(outcome)
                     case _:
                         pass  # it was to stop, and its worker is gone
         except BaseException as error:  # noqa: BLE001 - around the user's handler
             if self.cause is not None:
-                return self._halted(error, judge())
-            return judge().raised(Failure(own_doing(error, failure)))
+                return self._halted(error)
+            return self._judge().raised(Failure(own_doing(error, failure)))
         finally:
             del failure  # it holds this frame, and this frame it
-        return self._halted(None, judge())
+        return self._halted(None)
 
-    async def _undo(self, executor: Executor, judge: Judge, halted: Halted) -> Halted:
+    async def _undo(self, executor: Executor, halted: Halted) -> Halted:
         """Run what is to run when a task is cancelled; an error in it is kept with the task."""
         handler = self.registration.handler
         if handler is None or handler.on_cancel is None:
@@ -161,12 +169,12 @@ class Attempt:
         if failure is None and self._undoing is not None and self._undoing.cancelled_caught:
             late = TimeoutError(f"on_cancel ran for longer than its cancel_grace of {grace}")
             failure = Failure(late)
-        kept = None if failure is None else judge.kept(failure)
+        kept = None if failure is None else self._judge().kept(failure)
         return attrs.evolve(halted, is_undone=True, error=kept)
 
-    def broken(self, error: BaseException, jitter: Callable[[], float]) -> Result:
+    def broken(self, error: BaseException) -> Result:
         """What is settled where even `run` could not say how the handler ended."""
-        return self._judge(jitter).for_good(Failure(error))
+        return self._judge().for_good(Failure(error))
 
     async def _outcome(self, executor: Executor, part: Stage) -> Outcome:
         """What an executor makes of one of the handler's functions, looked at."""
@@ -175,8 +183,8 @@ class Attempt:
             return self._accepted(outcome)
         return outcome
 
-    def _judge(self, jitter: Callable[[], float]) -> Judge:
-        return Judge(self.record, self.options, self._surroundings.clock.now, jitter)
+    def _judge(self) -> Judge:
+        return Judge(self.record, self.options, self._surroundings.clock.now, self._jitter)
 
     def _work(self, part: Stage) -> Work:
         """The run of one of the handler's functions, for the executor."""
@@ -190,8 +198,18 @@ class Attempt:
             workplace=self,
             call=partial(perform, routine, part),
             hold=self._surroundings.clock.hold,
-            preparing=self.preparing.under_way,
+            preparing=self._prepare,
         )
+
+    @property
+    def preparing(self) -> Preparing:
+        """How long what is to run it has been made ready."""
+        if self._preparing is None:
+            self._preparing = Preparing(self._surroundings.clock.monotonic)
+        return self._preparing
+
+    def _prepare(self) -> AbstractContextManager[None]:
+        return self.preparing.under_way()
 
     async def _perform(self, routine: Routine, part: Stage) -> Success | Failure:
         """Run a coroutine function of the handler here."""
@@ -210,7 +228,8 @@ class Attempt:
         return self._made(routine, part, routine.function(part)(*arguments))
 
     def _arguments(self, routine: Routine, part: Stage) -> tuple[object, ...]:
-        return (*routine.arguments(self.record, part, self.load()), Context[Any](self))
+        context: Context[Any] = Context(self)
+        return (*routine.arguments(self.record, part, self.load()), context)
 
     def _made(self, routine: Routine, part: Stage, value: object) -> Success | Failure:
         outcome = routine.outcome(value, part)
@@ -245,12 +264,12 @@ class Attempt:
             )
             return defaults.attempt
 
-    def _halted(self, error: BaseException | None, judge: Judge) -> Result:
+    def _halted(self, error: BaseException | None) -> Result:
         """The handler was told to stop and has, whatever it made of that."""
         if self.cause is StopCause.TIMEOUT:
             late = TimeoutError(f"ran for longer than its timeout of {self.options.timeout}")
             late.__cause__ = error
-            return judge.raised(Failure(late))
+            return self._judge().raised(Failure(late))
         return Halted(self.cause or StopCause.SHUTDOWN)
 
     # --- how it is stopped ---
@@ -303,7 +322,7 @@ class Attempt:
     @property
     def io_so_far(self) -> IoTotals | None:
         """What all runs of the task moved; None where this one has nothing to add."""
-        if self.io == _NOTHING:
+        if self.io is _NOTHING or self.io == _NOTHING:
             return None
         return self.io if self.record.io is None else self.record.io + self.io
 

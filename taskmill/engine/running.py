@@ -113,7 +113,7 @@ class Running:
         registration = self._registry.find(record.type)
         if registration is None:
             raise LookupError(f"{record.type!r} was started and has no handler here")
-        attempt = Attempt(self._surroundings, record, registration, start)
+        attempt = Attempt(self._surroundings, record, registration, start, self._rng.random)
         self._attempts[record.id] = attempt
         too_late = self._cause_to_stop(record)
         if too_late is not None:
@@ -125,10 +125,9 @@ class Running:
         )
         attempt.has_begun = True
         self._meters.started(record.type)
-        load = load_of(self._registry, record)
-        self._hub.publish(
-            lambda: Dispatched(header=header_of(attempt.seen), load=load, run=record.run)
-        )
+        if self._hub.is_heard:
+            header, load = header_of(attempt.seen), load_of(self._registry, record)
+            self._hub.publish(lambda: Dispatched(header=header, load=load, run=record.run))
         if self._watchdog.is_parked:
             self._watchdog.wake()
         self._launch(attempt)
@@ -188,12 +187,12 @@ class Running:
         try:
             executor = self._executors[attempt.start.lane.executor]
             if self._tracing is None:
-                result = await attempt.run(executor, self._rng.random)
+                result = await attempt.run(executor)
             else:
-                run = partial(attempt.run, executor, self._rng.random)
+                run = partial(attempt.run, executor)
                 result = await traced(self._tracing, attempt.record, run)
         except BaseException as error:  # noqa: BLE001 - the last resort: nothing may pass
-            result = attempt.broken(error, self._rng.random)
+            result = attempt.broken(error)
         self._finish(attempt, result)
 
     def _ran(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
@@ -201,7 +200,7 @@ class Running:
         attempt.runs_in = None
         if not attempt.has_ended:
             error = asyncio.CancelledError("cancelled before it began")
-            result = attempt.broken(error, self._rng.random)
+            result = attempt.broken(error)
             self._finish(attempt, result)
         failure = None if task.cancelled() else task.exception()
         if failure is not None:  # a fault of ours, none of the handler's

@@ -50,7 +50,7 @@ class Routine:
 
     def outcome(self, value: object, part: Stage) -> Success | Failure:
         """What a handler returned, as it is stored."""
-        if inspect.isawaitable(value):
+        if value is not None and inspect.isawaitable(value):
             if inspect.iscoroutine(value):
                 value.close()
             raise Permanent(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 _ALONE = 4
+_ARRIVING = 8
 
 
 class Stage(enum.IntFlag):
@@ -19,7 +20,7 @@ class Stage(enum.IntFlag):
     UNDO = 2
     """The task is to end; its ``on_cancel`` has yet to run."""
     ALONE = _ALONE
-    ARRIVING = 8
+    ARRIVING = _ARRIVING
     """It was submitted by somebody else's transaction, which the dispatcher has yet to notice."""
 
     @property
@@ -30,4 +31,4 @@ class Stage(enum.IntFlag):
     @property
     def is_alone(self) -> bool:
         """Whether nothing else may run beside it."""
-        return bool(self & Stage.ALONE)
+        return _ALONE <= self < _ARRIVING  # at each start: `self & ALONE` takes ten times as long

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import overload
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,7 +18,12 @@ def from_ms(ms: None) -> None: ...
 def from_ms(ms: int | None) -> datetime | None: ...
 def from_ms(ms: int | None) -> datetime | None:
     """The moment ``ms`` milliseconds after 1970, in UTC."""
-    return None if ms is None else EPOCH + timedelta(milliseconds=ms)
+    return None if ms is None else _moment(ms)
+
+
+@lru_cache(maxsize=1024)  # what is submitted or claimed together has one time
+def _moment(ms: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=ms)
 
 
 def to_ms(moment: datetime) -> int:

@@ -137,6 +137,10 @@ PLANS: dict[str, set[str]] = {
     "clear_tags": {
         "SEARCH taskmill_tags USING PRIMARY KEY (task=?)",
     },
+    "complete": {
+        "SCAN json_each VIRTUAL TABLE INDEX 1:",
+        "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
+    },
     "declared": {
         "SEARCH taskmill_schedules USING PRIMARY KEY (domain=?)",
     },

@@ -175,13 +175,18 @@ def _text_and_size(tree: object, name: str) -> tuple[str, int]:
 
 def _decode(shape: Shape, text: str, name: str) -> Any:
     try:
-        return shape.read(_DECODER.decode(text), None)
+        return shape.read(_parsed(text), None)
     except Misfit as misfit:
         raise _payload_error(name, misfit) from misfit.__cause__
     except RecursionError:
         raise PayloadError(f"{name}: what is stored is nested too deeply") from None
     except ValueError as error:
         raise PayloadError(f"{name}: what is stored is not JSON: {error}") from None
+
+
+def _parsed(text: str) -> object:
+    tree, end = _DECODER.raw_decode(text)
+    return tree if end == len(text) else _DECODER.decode(text)  # which allows for blanks
 
 
 def _payload_error(name: str, misfit: Misfit) -> PayloadError:

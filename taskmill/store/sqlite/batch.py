@@ -7,7 +7,8 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import assert_never
+from itertools import groupby
+from typing import assert_never, cast
 
 import attrs
 
@@ -41,7 +42,7 @@ from taskmill.model.effects import Collected, Effect, Placed, Promoted, Refilled
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
-from taskmill.model.status import TERMINAL
+from taskmill.model.status import TERMINAL, TaskStatus
 from taskmill.rules.dedup import inserted, place
 from taskmill.rules.ending import cancel, cancel_where, end_run, expire
 from taskmill.rules.reviving import reorder, revive, revive_where, set_tags
@@ -54,6 +55,12 @@ from taskmill.store.sqlite.statements import SQL
 from taskmill.store.sqlite.transactions import alone, is_of_the_disk, transaction
 
 log = logging.getLogger("taskmill.store")
+
+COMPLETED = TaskStatus.COMPLETED
+_COMPLETES = -1
+_DONE = Settled(status=COMPLETED)
+_SHORT = 4096
+"""Characters of a result; a longer one is not worth being copied into a list of them."""
 
 
 def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | StoreError]:
@@ -119,18 +126,29 @@ def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> N
 
 
 def _apply_all(db: sqlite3.Connection, changes: Sequence[Change]) -> Iterator[Effect]:
-    """Apply ``changes`` in order; claims that follow each other are one statement."""
-    claims: list[Claim] = []
-    for change in changes:
-        if claims and not (isinstance(change, Claim) and change.now_ms == claims[0].now_ms):
-            yield from _claim(db, claims)
-            claims = []
-        if isinstance(change, Claim):
-            claims.append(change)
+    """Apply ``changes`` in order; those alike that follow each other are one statement.
+
+    A statement each would cost twice as much, and each time wait for a busy event loop to let
+    this thread go on.
+    """
+    for likeness, alike in groupby(changes, _likeness):
+        if likeness is None:
+            yield from (_apply_one(db, change) for change in alike)
+        elif likeness == _COMPLETES:
+            yield from _complete(db, cast("list[Settlement]", [*alike]))
         else:
-            yield _apply_one(db, change)
-    if claims:
-        yield from _claim(db, claims)
+            yield from _claim(db, cast("list[Claim]", [*alike]))
+
+
+def _likeness(change: Change) -> int | None:
+    """The time of a claim, `_COMPLETES` for a run that has just returned; None for the rest."""
+    if isinstance(change, Claim):
+        return change.now_ms
+    if isinstance(change, Settlement) and change.status is COMPLETED:
+        is_short = change.result is None or len(change.result) <= _SHORT
+        if is_short and change.io is None and not change.finalizes:
+            return _COMPLETES
+    return None
 
 
 def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:  # noqa: C901 - a case each
@@ -227,8 +245,16 @@ def _insert_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Place
     return tuple(inserted(task, TaskId(first + index)) for index, task in enumerate(tasks))
 
 
+def _complete(db: sqlite3.Connection, settlements: Sequence[Settlement]) -> Iterator[Settled]:
+    """Settle runs that have returned: those whose end is nobody else's concern at once."""
+    ended = json.dumps([(each.id, each.run, each.now_ms, each.result) for each in settlements])
+    done = {task for (task,) in db.execute(SQL["complete"], (ended,)).fetchall()}
+    for settlement in settlements:
+        yield _DONE if settlement.id in done else run_rule(db, end_run(settlement))
+
+
 def _claim(db: sqlite3.Connection, claims: Sequence[Claim]) -> list[TaskRecord | None]:
-    """Make claims of one time; a statement each would cost twice as much."""
+    """Make claims of one time."""
     values = {"ids": _json([claim.id for claim in claims]), "now_ms": claims[0].now_ms}
     rows = db.execute(SQL["claim"], values).fetchall()
     claimed = {record.id: record for record in (full_record(db, row) for row in rows)}
