@@ -188,11 +188,8 @@ class Handler(Generic[D]):
     is_async: bool = attrs.field(init=False, eq=False, repr=False)
     """Whether it runs in the event loop rather than in a thread."""
 
-    @is_async.default
-    def _is_async(self) -> bool:
-        return _is_async(self.execute)
-
     def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "is_async", _is_async(self.execute))  # frozen, and asked often
         of = f"of {self.task.task_type!r}"
         _check_function(self.execute, f"the handler {of}", 2)
         if self.finalize is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from datetime import datetime, timedelta
 from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from functools import cache, partial
 from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, TypeVar

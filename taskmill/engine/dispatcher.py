@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
 from functools import partial
 
 import anyio
@@ -20,7 +19,7 @@ from taskmill.model.effects import Effect, Move, Opening, Promoted, Refilled, Sw
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
-from taskmill.model.times import from_ms, to_ms
+from taskmill.model.times import to_ms
 from taskmill.rules.gates import Gate, GateKind
 from taskmill.rules.limits import Limits
 from taskmill.rules.plan import Start, plan
@@ -74,7 +73,7 @@ class Dispatcher:
         self._meters = meters
         self._claiming: dict[TaskId, Ready] = {}
         self._retries = 0
-        self._next_due: datetime | None = None
+        self._next_due_ms: int | None = None
         self._is_promoting = False
         self._expiry = Timed(lambda now_ms: Expire(now_ms=now_ms, limit=EXPIRE), self._expired)
         self._timed = [self._expiry]
@@ -92,7 +91,7 @@ class Dispatcher:
         self._look_at_the_time()
         self.queue.load(opening.levels)
         self._retries = self._handled(opening.retries)
-        self._due_is(opening.next_due_ms)
+        self._next_due_ms = opening.next_due_ms
         self._expiry.by(opening.next_expiry_ms)
 
     # --- what the store said ---
@@ -105,6 +104,7 @@ class Dispatcher:
             self._claiming[ready.id] = ready
         else:
             self.queue.add(ready)
+            self._wake()
 
     def remove(self, ready: Ready) -> None:
         """A ready task was cancelled or changed; one whose claim is on its way has left already."""
@@ -114,9 +114,8 @@ class Dispatcher:
     def due(self, at_ms: int, *, retry: bool = False) -> None:
         """A task waits in the store until ``at_ms``."""
         self._retries += retry
-        at = from_ms(at_ms)
-        if self._next_due is None or at < self._next_due:
-            self._next_due = at
+        if self._next_due_ms is None or at_ms < self._next_due_ms:
+            self._next_due_ms = at_ms
             self._set_alarms()
 
     def expires(self, at_ms: int) -> None:
@@ -222,8 +221,8 @@ class Dispatcher:
             self._meters.held(GateKind.SCHEDULER_PAUSE)
         for refill in self.queue.refills():
             yield refill, partial(self._refilled, refill)
-        due = self._next_due
-        if due is not None and to_ms(due) <= now_ms and not self._is_promoting:
+        due_ms = self._next_due_ms
+        if due_ms is not None and due_ms <= now_ms and not self._is_promoting:
             self._is_promoting = True
             yield Promote(now_ms=now_ms, limit=PROMOTE), self._promoted
 
@@ -266,7 +265,7 @@ class Dispatcher:
             for ready in effect.ready:
                 self.add(ready)
             self._retries -= self._handled(effect.retries)
-            self._due_is(effect.next_due_ms)
+            self._next_due_ms = effect.next_due_ms
         self._wake()
 
     def _expired(self, effect: Effect) -> int | None:
@@ -302,14 +301,14 @@ class Dispatcher:
         self._set_alarms()
         self._wake()
 
-    def _due_is(self, at_ms: int | None) -> None:
-        self._next_due = from_ms(at_ms)
-
     def _set_alarms(self) -> None:
         """Be woken when the next task is due, the next token comes, or a reading is old."""
-        due = None if self._is_promoting else self._next_due
-        moments = [due, *(from_ms(timed.next_ms) for timed in self._timed)]
-        self.alarm.set(min((at.timestamp() for at in moments if at is not None), default=None))
+        due_ms = None if self._is_promoting else self._next_due_ms
+        for timed in self._timed:
+            next_ms = timed.next_ms
+            if next_ms is not None and (due_ms is None or next_ms < due_ms):
+                due_ms = next_ms
+        self.alarm.set(None if due_ms is None else due_ms / 1000)
         times = [self.queue.next_token()]
         if any(self.queue.holds_at(gate) for gate in self._limits.pressure_gates):
             times.append(self._gauges.next_read)

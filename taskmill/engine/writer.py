@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,9 @@ _OURS = (Claim, Settlement, Promote, Refill, Expire, Fire, Collect, Prune)
 _AGAIN = (Claim, Promote, Refill, Expire, Fire, Collect)
 """Changes that are proposed again where the database refused them."""
 
+_QUIET = frozenset({Claim, Settlement})
+"""Changes whose effects say themselves, by `Writer.wake`, where more is to be proposed for them."""
+
 BATCH = 1000
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
@@ -66,8 +70,9 @@ class Writer:
     """Applies changes in the order they came, a batch at a time.
 
     The claims that fill free slots are proposed when a batch is cut, so they travel with the
-    settlements that freed the slots. While the store fails as a whole, callers get its
-    StoreError, nothing new is proposed, and settlements are kept until writing works again.
+    settlements that freed the slots; where nothing has changed, nothing is proposed. While the
+    store fails as a whole, callers get its StoreError, nothing new is proposed, and settlements
+    are kept until writing works again.
     """
 
     store: Written
@@ -76,7 +81,10 @@ class Writer:
     meters: Meters
     on_idle: Callable[[], None]
     _waiting: deque[tuple[Change, Receive]] = attrs.field(factory=deque[tuple[Change, Receive]])
-    _wake: anyio.Event = attrs.field(factory=anyio.Event)
+    _news: asyncio.Future[None] | None = None
+    """What is waited for while there is nothing to do."""
+    _has_changed: bool = True
+    """Whether there may be something to propose."""
     _closing: bool = False
     _in_hand: list[tuple[Change, Receive]] = attrs.field(factory=list[tuple[Change, Receive]])
     """The batch that is being written."""
@@ -99,7 +107,7 @@ class Writer:
                 return
             raise InvalidState("the scheduler has shut down; nothing is accepted any more")
         self._waiting.append((change, receive))
-        self._wake.set()
+        self._ring()
 
     async def apply(self, change: Change, note: Callable[[Effect], None]) -> Effect:
         """Write ``change`` and return its effect; StoreError if the store could not.
@@ -107,31 +115,30 @@ class Writer:
         ``note`` gets the effect first, in the order of the commits. A caller that is cancelled
         leaves the change to be written all the same.
         """
-        done = anyio.Event()
-        answer: list[Effect | StoreError] = []
+        answer: asyncio.Future[Effect] = asyncio.get_running_loop().create_future()
 
         def receive(effect: Effect | StoreError) -> None:
+            is_awaited = not answer.done()
             if not isinstance(effect, StoreError):
                 note(effect)
-            answer.append(effect)
-            done.set()
+                if is_awaited:
+                    answer.set_result(effect)
+            elif is_awaited:
+                answer.set_exception(effect)
 
         self.send(change, receive)
-        await done.wait()
-        effect = answer[0]
-        if isinstance(effect, StoreError):
-            raise effect
-        return effect
+        return await answer
 
     def wake(self) -> None:
         """Look again at what is to be written: something has changed."""
-        self._wake.set()
+        self._has_changed = True
+        self._ring()
 
     def close(self) -> None:
         """End once everything sent has been written, or could not be for `LAST_TRIES`."""
         self._closing = True
         self._closed_at = self.clock.monotonic()
-        self._wake.set()
+        self._ring()
 
     @property
     def is_idle(self) -> bool:
@@ -154,7 +161,6 @@ class Writer:
 
     async def _run(self) -> None:
         while True:
-            self._wake = wake = anyio.Event()
             batch = self._cut()
             if batch:
                 self._in_hand = batch
@@ -165,13 +171,24 @@ class Writer:
                 return
             else:
                 self.on_idle()
-                await wake.wait()
+                if not (self._waiting or self._has_changed or self._closing):
+                    await self._next_news()
+
+    def _ring(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def _next_news(self) -> None:
+        """Wait until something is sent or has changed, from now on."""
+        self._news = asyncio.get_running_loop().create_future()
+        await self._news
 
     def _cut(self) -> list[tuple[Change, Receive]]:
         batch: list[tuple[Change, Receive]] = []
         while self._waiting and len(batch) < BATCH:
             batch.append(self._waiting.popleft())
-        if not (self._pause and batch):
+        if self._has_changed and not (self._pause and batch):
+            self._has_changed = False
             batch.extend(self.source.propose())
         return batch
 
@@ -190,6 +207,8 @@ class Writer:
         refused = None
         for (change, receive), effect in zip(batch, effects, strict=True):
             receive(effect)
+            if type(change) not in _QUIET:
+                self._has_changed = True
             if isinstance(effect, StoreError):
                 self.meters.change_refused()
                 if isinstance(change, Claim | Promote | Refill | Expire):
@@ -212,6 +231,7 @@ class Writer:
         """Tell the callers, keep the settlements, and wait a little or for the next caller."""
         if not self._pause:
             log.error("writing failed, nothing new starts until it works again: %s", error)
+        self._has_changed = True
         came_meanwhile = len(self._waiting)
         for change, receive in reversed(batch):
             if isinstance(change, Settlement):
@@ -227,9 +247,8 @@ class Writer:
     async def _rest(self) -> None:
         """Pause, longer each time, or until something is sent or has changed."""
         self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
-        self._wake = wake = anyio.Event()
         with anyio.move_on_after(self._pause):
-            await wake.wait()
+            await self._next_news()
 
     def _give_up(self, error: StoreError) -> None:
         number = len(self._waiting)

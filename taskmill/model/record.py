@@ -29,7 +29,9 @@ class ErrorRecord:
     at: datetime
 
 
-@attrs.frozen(kw_only=True, slots=False)  # one is made at each claim: with slots it costs twice that
+@attrs.frozen(
+    kw_only=True, slots=False
+)  # one is made at each claim: with slots it costs twice that
 class TaskRecord:
     """One task. Times are aware, in UTC; counters are as committed."""
 

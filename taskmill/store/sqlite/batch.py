@@ -6,7 +6,7 @@ import json
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import assert_never, cast
 
@@ -63,13 +63,21 @@ _SHORT = 4096
 """Characters of a result; a longer one is not worth being copied into a list of them."""
 
 
-def apply(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Effect | StoreError]:
+def apply(
+    db: sqlite3.Connection,
+    changes: Sequence[Change],
+    *,
+    check: Callable[[sqlite3.Connection], None] | None = None,
+) -> list[Effect | StoreError]:
     """Apply ``changes`` in one transaction; where one fails, redo them one by one.
 
+    What ``check`` raises in it before the first change is raised, and nothing is applied.
     Whatever a change raises is its own: the others are not lost for it. Raises sqlite3.Error
     where the transaction itself cannot begin or commit.
     """
     with transaction(db):
+        if check is not None:
+            check(db)
         try:
             effects: list[Effect | StoreError] = [*_apply_all(db, changes)]
         except Exception as error:

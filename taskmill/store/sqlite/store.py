@@ -293,11 +293,11 @@ class SqliteStore:
     def _apply(
         self, changes: Sequence[Change], db: sqlite3.Connection
     ) -> list[Effect | StoreError]:
-        if self._path is not None:
-            self._check_file()
-            opening.check_epoch(db, self._epoch)
-            self._keep_log_short(db, self._path)
-        return batch.apply(db, changes)
+        if self._path is None:
+            return batch.apply(db, changes)
+        self._check_file()
+        self._keep_log_short(db, self._path)
+        return batch.apply(db, changes, check=partial(opening.check_epoch, epoch=self._epoch))
 
     def _check_file(self) -> None:
         """What is written to a file without a name is lost when the last process closes it."""
