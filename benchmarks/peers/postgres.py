@@ -17,8 +17,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks.peers.process import free_port, output_of, running, run, until
-from benchmarks.peers.servers import Unavailable
+from benchmarks.peers.process import Unavailable, free_port, output_of, run, running, until
 
 USER = "bench"
 PACKAGED = Path("/usr/lib/postgresql")
@@ -99,14 +98,10 @@ def _as_another_user(folder: Path) -> list[str | Path]:
     user = _other_user()
     shutil.chown(folder, user)
     group = str(pwd.getpwnam(user).pw_gid)
-    for program, options in (
-        ("setpriv", ["--reuid", user, "--regid", group, "--clear-groups"]),
-        ("runuser", ["-u", user, "--"]),
-    ):
-        found = shutil.which(program)
-        if found:
-            return [found, *options]
-    raise Unavailable("PostgreSQL refuses to run as root; it needs setpriv or runuser")
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise Unavailable("PostgreSQL refuses to run as root, and there is no setpriv on PATH")
+    return [setpriv, "--reuid", user, "--regid", group, "--clear-groups"]
 
 
 def _version(programs: Path) -> str:

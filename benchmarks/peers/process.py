@@ -16,17 +16,17 @@ GRACE = 10.0
 """Seconds that a process has to end once it is told to."""
 
 
-class ProgramFailed(Exception):
-    """A program ended with an error, or took too long."""
+class Unavailable(Exception):
+    """What is needed is not there or does not work; the message says why, in one line."""
 
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
-    """Run a program to its end; ProgramFailed says what it complained of."""
+    """Run a program to its end; Unavailable says what it complained of."""
     done = subprocess.run(
         command, env=environment, check=False, capture_output=True, text=True, cwd="/"
     )
     if done.returncode != 0:
-        raise ProgramFailed(f"{Path(command[0]).name}: {reason_in(done.stderr or done.stdout)}")
+        raise Unavailable(f"{Path(command[0]).name}: {reason_in(done.stderr or done.stdout)}")
 
 
 def output_of(command: Sequence[str | Path]) -> str:
@@ -76,11 +76,11 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def until(is_up: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until a server is up; ProgramFailed where it ends before, or never comes up."""
+    """Wait until a server is up; Unavailable where it ends before, or never comes up."""
     given_up = perf_counter() + STARTUP
     while not is_up():
         if process.poll() is not None or perf_counter() > given_up:
-            raise ProgramFailed(f"the server did not start: {reason_in(log.read_text())}")
+            raise Unavailable(f"the server did not start: {reason_in(log.read_text())}")
         sleep(0.05)
 
 

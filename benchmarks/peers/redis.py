@@ -15,8 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks.peers.process import free_port, output_of, running, until
-from benchmarks.peers.servers import Unavailable
+from benchmarks.peers.process import Unavailable, free_port, output_of, running, until
 
 
 @attrs.frozen
