@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -110,7 +111,7 @@ async def _latency(adapter: Adapter, ledger: Ledger, probes: int) -> Finding:
         # uneven, so that a worker that looks now and then is not met at the same moment each time
         await asyncio.sleep(chance.uniform(0.01, 0.03 + adapter.pause))
         ran: asyncio.Future[float] = loop.create_future()
-        ledger.tell(number, lambda now, ran=ran: loop.call_soon_threadsafe(_note, ran, now))
+        ledger.tell(number, partial(loop.call_soon_threadsafe, _note, ran))
         start = perf_counter()
         await adapter.submit(number)
         async with asyncio.timeout(30):
@@ -154,8 +155,9 @@ async def _feed(adapter: Adapter, numbers: Iterator[int]) -> None:
 async def _wait(ledger: Ledger, n: int) -> None:
     """Wait until all expected tasks have run, or long after they should have."""
     given_up = perf_counter() + 10 + n / 100
-    while not ledger.all_ran and perf_counter() < given_up:
-        await asyncio.sleep(0.02)  # the time that counts is the ledger's
+    # some libraries run their tasks in threads; the time that counts is the ledger's
+    while not ledger.all_ran and perf_counter() < given_up:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
 
 
 async def _stop(adapter: Adapter, ledger: Ledger, n: int) -> str | None:

@@ -59,7 +59,7 @@ class Ledger:
         self._expected = 0
         self._lock = threading.Lock()
         self._all_ran = threading.Event()
-        self._waiting: dict[int, Callable[[float], None]] = {}
+        self._waiting: dict[int, Callable[[float], object]] = {}
 
     def ran(self, number: int) -> None:
         """Note one run of a task; what every handler does, and all it does."""
@@ -86,7 +86,7 @@ class Ledger:
         """Whether all expected tasks have run."""
         return self._all_ran.is_set()
 
-    def tell(self, number: int, told: Callable[[float], None]) -> None:
+    def tell(self, number: int, told: Callable[[float], object]) -> None:
         """Call ``told`` with the time when a task runs, in the thread where it does."""
         self._waiting[number] = told
 
@@ -145,7 +145,7 @@ class Adapter(ABC):
         """Submit tasks in one call; they are in the store on return."""
         raise NotImplementedError
 
-    async def leave(self) -> None:
+    async def leave(self) -> None:  # noqa: B027 - most have nothing that only submits
         """Close what the worker does not need; this is not timed."""
 
     @abstractmethod
@@ -160,5 +160,5 @@ class Adapter(ABC):
     async def remaining(self) -> int:
         """How many tasks the store does not have as done."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - a store in a file needs nothing
         """Leave the store."""

@@ -60,12 +60,23 @@ TASKMILL = "taskmill"
 REFERENCE = TASKMILL
 """The name of what the others are compared with."""
 
-_APSCHEDULER = ("apscheduler[sqlalchemy]==4.0.0a6", "SQLAlchemy==2.1.9", "aiosqlite==0.22.1")
-# sniffio is imported by this pre-release, and no longer installed with anyio
-_APSCHEDULER += ("asyncpg==0.32.0", "greenlet==3.5.6", "anyio==4.16.0", "sniffio==1.3.1")
+_APSCHEDULER = (
+    "apscheduler[sqlalchemy]==4.0.0a6",
+    "SQLAlchemy==2.1.9",
+    "greenlet==3.5.6",
+    "aiosqlite==0.22.1",
+    "asyncpg==0.32.0",
+    "anyio==4.16.0",
+    "sniffio==1.3.1",  # imported by this pre-release, and no longer installed with anyio
+)
 _DBOS = ("dbos==3.4.0", "SQLAlchemy==2.1.9", "psycopg[binary]==3.3.9")
-_SAQ = ("saq[hiredis,postgres,redis]==0.26.4", "redis==7.4.1", "hiredis==3.5.0")
-_SAQ += ("psycopg[binary,pool]==3.3.9", "psycopg-pool==3.3.3")
+_SAQ = (
+    "saq[hiredis,postgres,redis]==0.26.4",
+    "redis==7.4.1",
+    "hiredis==3.5.0",
+    "psycopg[binary,pool]==3.3.9",
+    "psycopg-pool==3.3.3",
+)
 
 LIBRARIES: Sequence[Library] = (
     Library(

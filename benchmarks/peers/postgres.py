@@ -59,10 +59,8 @@ def postgres(folder: Path) -> Generator[Postgres]:
     if prefix:
         shutil.chown(secret, _other_user())
     cluster = folder / "cluster"
-    run(
-        [*prefix, programs / "initdb", "-D", cluster, "-U", USER, "-A", "scram-sha-256"]
-        + [f"--pwfile={secret}", "--encoding=UTF8", "--no-locale"]
-    )
+    make: list[str | Path] = [*prefix, programs / "initdb", "-D", cluster, "-U", USER]
+    run([*make, "-A", "scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8", "--no-locale"])
     command = [*prefix, programs / "postgres", "-D", cluster, "-h", "127.0.0.1", "-p", str(port)]
     with running([*command, "-k", ""], folder / "postgres.log") as process:
         ready: list[str | Path] = [programs / "pg_isready", "-q", "-h", "127.0.0.1"]
@@ -105,7 +103,7 @@ def _as_another_user(folder: Path) -> list[str | Path]:
 
 
 def _version(programs: Path) -> str:
-    # "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"
+    # the third word of: postgres (PostgreSQL) 15.14
     return f"PostgreSQL {output_of([programs / 'postgres', '--version']).split()[2]}"
 
 

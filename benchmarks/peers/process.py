@@ -93,7 +93,7 @@ def free_port() -> int:
 
 
 def reason_in(said: str) -> str:
-    """The line that says most about a failure: the last one that speaks of an error, or the last."""
+    """The line that says most about a failure: the last that speaks of an error, or the last."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if "error" in line.lower()]
     reason = (telling or lines or ["it said nothing"])[-1]

@@ -54,13 +54,14 @@ def redis(folder: Path) -> Generator[Redis]:
     program = shutil.which("redis-server")
     if program is None:
         raise Unavailable("Redis is not installed: no redis-server on PATH")
-    # "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=..."
+    # it prints: Redis server v=7.0.15 sha=00000000:0 malloc=...
     version = output_of([program, "--version"]).split("v=")[1].split()[0]
-    server = Redis(f"Redis {version}", free_port(), secrets.token_hex(16))
+    port, password = free_port(), secrets.token_hex(16)
+    server = Redis(f"Redis {version}", port, password)
     configuration = folder / "redis.conf"
     configuration.touch(mode=0o600)
     configuration.write_text(
-        f"bind 127.0.0.1\nport {server._port}\nrequirepass {server._password}\ndir {folder}\n",  # noqa: SLF001
+        f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\n",
         encoding="utf-8",
     )
     with running([program, configuration], folder / "redis.log") as process:

@@ -57,8 +57,8 @@ class Servers:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool:
-        return self._opened.__exit__(kind, error, trace)
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
 
     def of(self, store: Store) -> Server | None:
         """The server of a store, None for one without; Unavailable, each time, if there is none."""

@@ -1,4 +1,4 @@
-"""The virtual environments of the libraries: made once, and made anew when their packages change."""
+"""The virtual environments of the libraries: made once, and anew when packages change."""
 
 from __future__ import annotations
 
@@ -69,8 +69,10 @@ def _make(folder: Path, wanted: Sequence[str]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     run([sys.executable, "-m", "venv", folder])
-    pip = [_python_in(folder), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, *wanted])
+    run(
+        [_python_in(folder), "-m", "pip", "install"]
+        + ["--quiet", "--disable-pip-version-check", *wanted]
+    )
     (folder / _MARK).write_text(json.dumps(list(wanted)), encoding="utf-8")
 
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import sqlalchemy
+from dbos import DBOS
 
 from benchmarks.peers.adapters.sqlite_file import write_ahead
 from benchmarks.peers.harness import Adapter
-from dbos import DBOS
 
 PAUSE = 0.01
 QUEUE = "bench"

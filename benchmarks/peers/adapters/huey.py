@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from benchmarks.peers.harness import Adapter
 from huey import SqliteHuey
 from huey.consumer import Consumer
+
+from benchmarks.peers.harness import Adapter
 
 PAUSE = 0.01
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from benchmarks.peers.harness import Adapter
 from saq import Queue, Worker
+
+from benchmarks.peers.harness import Adapter
 
 
 class Saq(Adapter):
@@ -32,6 +33,12 @@ class Saq(Adapter):
 
     async def submit(self, number):
         await self.queue.enqueue("step", number=number)
+
+    async def leave(self):
+        # A worker sweeps as it starts, and takes jobs that another of its coroutines has just
+        # taken for stuck ones: some would run twice. It leaves that to whoever did it within the
+        # last minute, which would be a worker that is up; here it is the producer.
+        await self.queue.sweep()
 
     async def start(self):
         async def step(_, *, number):
