@@ -59,7 +59,7 @@ class Ledger:
         self._expected = 0
         self._lock = threading.Lock()
         self._all_ran = threading.Event()
-        self._waiting: dict[int, Callable[[float], object]] = {}
+        self._waiting: dict[int, Callable[[float], None]] = {}
 
     def ran(self, number: int) -> None:
         """Note one run of a task; what every handler does, and all it does."""
@@ -86,7 +86,7 @@ class Ledger:
         """Whether all expected tasks have run."""
         return self._all_ran.is_set()
 
-    def tell(self, number: int, told: Callable[[float], object]) -> None:
+    def tell(self, number: int, told: Callable[[float], None]) -> None:
         """Call ``told`` with the time when a task runs, in the thread where it does."""
         self._waiting[number] = told
 

@@ -69,10 +69,8 @@ def _make(folder: Path, wanted: Sequence[str]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     run([sys.executable, "-m", "venv", folder])
-    run(
-        [_python_in(folder), "-m", "pip", "install"]
-        + ["--quiet", "--disable-pip-version-check", *wanted]
-    )
+    pip: list[str | Path] = [_python_in(folder), "-m", "pip", "--disable-pip-version-check"]
+    run([*pip, "install", "--quiet", *wanted])
     (folder / _MARK).write_text(json.dumps(list(wanted)), encoding="utf-8")
 
 
