@@ -45,16 +45,6 @@ class Library:
     most: int = 100_000
     """Tasks in a run at most: a run is to end within a quarter of a minute on two slow cores."""
 
-    @property
-    def is_taskmill(self) -> bool:
-        """Whether this is not a peer."""
-        return self.environment == TASKMILL
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether a submit that returned outlives a power cut."""
-        return self.durability is Durability.POWER
-
 
 TASKMILL = "taskmill"
 REFERENCE = TASKMILL

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.peers.document import Document, Entry
 from benchmarks.peers.harness import Measure
-from benchmarks.peers.libraries import LIBRARIES, REFERENCE, Library
+from benchmarks.peers.libraries import LIBRARIES, REFERENCE, Durability, Library
 
 _HEADINGS = {
     Measure.SUBMIT: "submit/s",
@@ -23,6 +23,11 @@ drain: what is queued, from the start of the worker to the last run.
 together: from the first submit (bulk, or 50 in flight) to the last run.
 latency: from a submit to the start of its handler on an idle worker, median / 99th percentile."""
 
+_IN_MEMORY = (
+    "Redis keeps tasks in memory and writes a snapshot now and then: what came since the last one "
+    "is lost with the server."
+)
+
 
 def table(kept: Document) -> str:
     """The figures of one run of the command."""
@@ -36,6 +41,8 @@ def table(kept: Document) -> str:
         about = [["", "version", "store", "outlives a", "a crash's task runs", "settings"]]
         about += [_about(entry) for entry in measured]
         parts += [aligned(rows, right=True), [_LEGEND], aligned(about)]
+        if any(entry.durability is Durability.SERVER for entry in measured):
+            parts.append([_IN_MEMORY])
     parts.append(_beside(kept.entries))
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 

@@ -11,7 +11,7 @@ from benchmarks.peers.harness import Adapter
 
 
 class Dramatiq(Adapter):
-    """Its submits are synchronous; so are its actors, which is how they are fastest."""
+    """Its submits are synchronous, and so are actors unless they are told otherwise."""
 
     distribution = "dramatiq"
 
@@ -30,7 +30,7 @@ class Dramatiq(Adapter):
         pass
 
     async def submit(self, number):
-        # called on the loop: going through a thread makes it slower, not faster
+        # called on the loop, as a program does: a thread would come on top
         self.actor.send(number)
 
     async def start(self):
