@@ -210,6 +210,10 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
         ("", "it said nothing"),
         ("one\ntwo\n\n", "two"),
         ("ERROR: no such package\nhint: see above", "ERROR: no such package"),
+        (
+            "  | OperationalError: locked\n  | (more on this error)\n  +---",
+            "OperationalError: locked",
+        ),
         ("x" * 300, "x" * 199 + "…"),
     ],
 )

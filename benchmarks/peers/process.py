@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -93,8 +94,9 @@ def free_port() -> int:
 
 
 def reason_in(said: str) -> str:
-    """The line that says most about a failure: the last that speaks of an error, or the last."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower()]
+    """The line that says most about a failure: the last that names an error, or the last."""
+    # the groups of exceptions in a traceback have a margin drawn beside them
+    lines = [line.strip(" |+-") for line in said.splitlines() if line.strip(" |+-")]
+    telling = [line for line in lines if re.search("(?i)(error|exception|fatal):", line)]
     reason = (telling or lines or ["it said nothing"])[-1]
     return reason if len(reason) <= 200 else f"{reason[:199]}…"

@@ -80,9 +80,10 @@ def _conditions(kept: Document) -> str:
     software = [f"Python {machine.python}", f"SQLite {machine.sqlite}", *machine.servers]
     fewer = sorted({s.n for e in kept.entries for s in e.samples if s.measure is Measure.DRAIN})
     capped = f" (from {fewer[0]:,} for the slow ones)" if fewer and fewer[0] < asked.n else ""
+    turns = "one turn" if asked.repeat == 1 else f"{asked.repeat} turns"
     return (
         f"{', '.join(software)}; {machine.cpus} CPUs, {machine.platform}\n"
-        f"{asked.n:,} tasks{capped}, {asked.concurrency} slots, {asked.repeat} turns; every run in "
+        f"{asked.n:,} tasks{capped}, {asked.concurrency} slots, {turns}; every run in "
         "a fresh process on a fresh store"
     )
 

@@ -31,11 +31,14 @@ class Apscheduler(Adapter):
         super().__init__(assignment, ran)
         RAN.append(ran)
         self.found = "asyncpg, pool of 20"
-        options = {"pool_size": 20}  # all slots are served; the default is 5 and 10 more
+        # all slots are served; the default is 5 and 10 more
+        options = {"pool_size": 20}
         if assignment.variant == "sqlite":
             path = Path(assignment.folder) / "aps.db"
             self.found = write_ahead(path)
-            url, options = f"sqlite+aiosqlite:///{path}", {}
+            url = f"sqlite+aiosqlite:///{path}"
+            # the seconds that a connection waits for the others: 5 are too few on a busy machine
+            options = {"connect_args": {"timeout": 30}}
         else:
             url = assignment.url.replace("postgresql://", "postgresql+asyncpg://")
         self.engine = create_async_engine(url, **options)
