@@ -1,0 +1,1 @@
+"""Other task libraries and taskmill side by side, under one workload."""
