@@ -46,7 +46,7 @@ class Ready(NamedTuple):
     stage: int = 0
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # so many fields are set in half the time without
 class NewTask:
     """A task as submitted, with all options resolved."""
 
@@ -106,7 +106,7 @@ class Claim:
     """Whether its handler has an ``on_cancel``."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # as above
 class Settlement:
     """How a run ended and where the task goes from here. Effect: `Settled`.
 

@@ -29,9 +29,7 @@ class ErrorRecord:
     at: datetime
 
 
-@attrs.frozen(
-    kw_only=True, slots=False
-)  # one is made at each claim: with slots it costs twice that
+@attrs.frozen(kw_only=True, slots=False)  # so many fields are set in half the time without
 class TaskRecord:
     """One task. Times are aware, in UTC; counters are as committed."""
 

@@ -119,7 +119,7 @@ def insert_values(
         new.label,
         tags_text(new.tags),
         new.group,
-        status.value,
+        "pending" if status is TaskStatus.PENDING else status.value,
         new.priority,
         new.max_retries,
         new.options,
