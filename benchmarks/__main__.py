@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import document, report
 from benchmarks.measure import measure
-from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.scenario import Scenario
+from benchmarks.scenarios import SCENARIOS
 from benchmarks.setting import Setting
 
 

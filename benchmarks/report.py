@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from benchmarks.document import Conditions, Document, FloorResult, Result
-from benchmarks.scenarios import AtLeast, AtMost, OfFloor, Scenario, Target, is_met
+from benchmarks.scenario import AtLeast, AtMost, OfFloor, Scenario, Target, is_met
 from benchmarks.setting import Unit
 
 
@@ -25,7 +25,7 @@ def results(kept: Document, scenarios: Sequence[Scenario]) -> str:
                 result.floor.name,
                 _figure(result.floor.value, result.floor.unit),
                 f"{result.ratio:.2f}",
-                "" if target is None else _described(target),
+                "" if target is None else _described(target, result.unit),
                 "" if target is None else _verdict(target, result),
             )
         )
@@ -110,12 +110,12 @@ def _verdict(target: Target, result: Result) -> str:
     return "met" if is_met(target, result.median, result.ratio) else "missed"
 
 
-def _described(target: Target) -> str:
+def _described(target: Target, unit: str) -> str:
     match target:
-        case AtLeast(rate=least):
-            return f">= {_figure(least, Unit.RATE)}"
-        case AtMost(ms=most):
-            return f"<= {_figure(most, Unit.MS)}"
+        case AtLeast(value=least):
+            return f">= {_figure(least, unit)}"
+        case AtMost(value=most):
+            return f"<= {_figure(most, unit)}"
         case OfFloor(share=share):
             return f">= {share:g} x floor"
         case _:

@@ -17,6 +17,7 @@ class Unit(enum.StrEnum):
 
     RATE = "1/s"
     MS = "ms"
+    PERCENT = "%"
 
     @property
     def more_is_better(self) -> bool:

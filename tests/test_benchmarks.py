@@ -16,7 +16,8 @@ from benchmarks import document, report, squeezing
 from benchmarks.__main__ import main
 from benchmarks.floors import Floor
 from benchmarks.measure import Figures, measure
-from benchmarks.scenarios import SCENARIOS, AtLeast, AtMost, OfFloor, Scenario, is_met
+from benchmarks.scenario import AtLeast, AtMost, OfFloor, Scenario, is_met
+from benchmarks.scenarios import SCENARIOS
 from benchmarks.setting import Sample, Setting, Unit
 from benchmarks.work import (
     Bench,
@@ -165,7 +166,7 @@ def test_a_wrong_run_fails_the_command(
     async def find_fault(_: Scheduler, __: Ledger, ___: int) -> str:
         return "1 of 20 tasks did not run"
 
-    monkeypatch.setattr("benchmarks.scenarios.find_problem", find_fault)
+    monkeypatch.setattr("benchmarks.life.find_problem", find_fault)
     kept = tmp_path / "kept.json"
     assert main(["drain", *arguments(tmp_path, kept)]) == 1
     [result] = json.loads(kept.read_text())["results"]
