@@ -64,9 +64,9 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser("python -m benchmarks", description=__doc__)
     add = parser.add_argument
     add("names", nargs="*", help="scenarios to measure; all of them unless named")
-    add("-n", type=_positive, default=5000, help="tasks in a run (default: %(default)s)")
-    add("--concurrency", type=_positive, default=16, help="slots (default: %(default)s)")
-    add("--repeat", type=_positive, default=3, help="runs of each (default: %(default)s)")
+    add("-n", type=positive, default=5000, help="tasks in a run (default: %(default)s)")
+    add("--concurrency", type=positive, default=16, help="slots (default: %(default)s)")
+    add("--repeat", type=positive, default=3, help="runs of each (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the results there as well")
     add("--durability", choices=("power", "process"), default="power")
     add("--memory", action="store_true", help="a database in memory in place of a file")
@@ -76,7 +76,8 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number from 1, as an argument."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is no whole number from 1")
     return int(text)

@@ -29,7 +29,7 @@ def results(kept: Document, scenarios: Sequence[Scenario]) -> str:
                 "" if target is None else _verdict(target, result),
             )
         )
-    return "\n".join([_conditions(kept), "", *_aligned(rows), "", *_beside(kept.results)])
+    return "\n".join([_conditions(kept), "", *aligned(rows), "", *_beside(kept.results)])
 
 
 def scenarios_there_are(scenarios: Sequence[Scenario]) -> str:
@@ -38,7 +38,7 @@ def scenarios_there_are(scenarios: Sequence[Scenario]) -> str:
     floors = {floor.name: floor for scenario in scenarios for floor in scenario.floors}
     rows += [("", ""), ("Floors:", "")]
     rows += [(floor.name, floor.description) for floor in floors.values()]
-    return "\n".join(_aligned(rows))
+    return "\n".join(aligned(rows))
 
 
 def comparison(old: Document, new: Document) -> str:
@@ -65,7 +65,7 @@ def comparison(old: Document, new: Document) -> str:
     warning = [] if old.conditions == new.conditions else ["", "The two differ in what was asked:"]
     if warning:
         warning += [_conditions(old), _conditions(new)]
-    return "\n".join([*_aligned(rows), *warning])
+    return "\n".join([*aligned(rows), *warning])
 
 
 def _times_faster(old: float, new: float, unit: str) -> str:
@@ -130,7 +130,8 @@ def _number(value: float, unit: str) -> str:
     return f"{value:,.0f}" if Unit(unit) is Unit.RATE else f"{value:,.2f}"
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as lines, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
