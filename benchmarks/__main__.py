@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import document, report
+from benchmarks import document, history, report
 from benchmarks.measure import measure
 from benchmarks.scenario import Scenario
 from benchmarks.scenarios import SCENARIOS
@@ -16,7 +17,7 @@ from benchmarks.setting import Setting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, list or compare; return 1 where a task did not run exactly once."""
+    """Measure, list, compare or show a trend; return 1 where a task did not run exactly once."""
     parser = _parser()
     asked = parser.parse_args(arguments)
     if asked.list:
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.compare:
         old, new = asked.compare
         print(report.comparison(document.read(old), document.read(new)))
+        return 0
+    if asked.trend is not None:
+        print(history.trend(asked.trend))
         return 0
     known = {scenario.name: scenario for scenario in SCENARIOS}
     unknown = [name for name in asked.names if name not in known]
@@ -49,6 +53,8 @@ def _measure(asked: Namespace, scenarios: Sequence[Scenario]) -> int:
     print(report.results(kept, scenarios))
     if asked.json is not None:
         document.write(asked.json, kept)
+    if asked.history is not None:
+        history.keep(asked.history, kept)
     wrong = [result for result in kept.results if not result.exactly_once]
     for result in wrong:
         print(f"{result.name} is WRONG: {result.problem}", file=sys.stderr)
@@ -68,11 +74,13 @@ def _parser() -> ArgumentParser:
     add("--concurrency", type=positive, default=16, help="slots (default: %(default)s)")
     add("--repeat", type=positive, default=3, help="runs of each (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the results there as well")
+    add("--history", type=Path, metavar="FOLDER", help="write them there, named by the time")
     add("--durability", choices=("power", "process"), default="power")
     add("--memory", action="store_true", help="a database in memory in place of a file")
     add("--dir", type=Path, help="where databases are made (default: the system's place)")
     add("--list", action="store_true", help="show the scenarios and floors there are")
     add("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="compare two JSON files")
+    add("--trend", type=Path, metavar="FOLDER", help="show the medians of the runs in a history")
     return parser
 
 
@@ -84,4 +92,5 @@ def positive(text: str) -> int:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.ERROR)  # that runs were recovered is what is measured
     sys.exit(main())

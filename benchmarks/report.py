@@ -20,10 +20,10 @@ def results(kept: Document, scenarios: Sequence[Scenario]) -> str:
             (
                 result.name,
                 f"{result.n:,}",
-                _figure(result.median, result.unit),
+                figure(result.median, result.unit),
                 f"{_number(result.min, result.unit)} - {_number(result.max, result.unit)}",
                 result.floor.name,
-                _figure(result.floor.value, result.floor.unit),
+                figure(result.floor.value, result.floor.unit),
                 f"{result.ratio:.2f}",
                 "" if target is None else _described(target, result.unit),
                 "" if target is None else _verdict(target, result),
@@ -56,8 +56,8 @@ def comparison(old: Document, new: Document) -> str:
         rows.append(
             (
                 after.name,
-                _figure(was.median, was.unit),
-                _figure(after.median, after.unit),
+                figure(was.median, was.unit),
+                figure(after.median, after.unit),
                 _times_faster(was.median, after.median, after.unit),
                 _times_faster(was.ratio, after.ratio, after.unit),
             )
@@ -88,7 +88,7 @@ def _beside(found: Sequence[Result]) -> list[str]:
     for result in found:
         notes = [_floor(floor) for floor in result.other_floors]
         if result.p99 is not None:
-            notes.insert(0, f"p99 {_figure(result.p99, result.unit)}")
+            notes.insert(0, f"p99 {figure(result.p99, result.unit)}")
         if result.problem is not None:
             notes.insert(0, f"WRONG: {result.problem}")
         if notes:
@@ -97,7 +97,7 @@ def _beside(found: Sequence[Result]) -> list[str]:
 
 
 def _floor(floor: FloorResult) -> str:
-    return f"{floor.name} {_figure(floor.value, floor.unit)}"
+    return f"{floor.name} {figure(floor.value, floor.unit)}"
 
 
 def _target_of(scenario: Scenario, result: Result, asked: Conditions) -> Target | None:
@@ -113,16 +113,17 @@ def _verdict(target: Target, result: Result) -> str:
 def _described(target: Target, unit: str) -> str:
     match target:
         case AtLeast(value=least):
-            return f">= {_figure(least, unit)}"
+            return f">= {figure(least, unit)}"
         case AtMost(value=most):
-            return f"<= {_figure(most, unit)}"
+            return f"<= {figure(most, unit)}"
         case OfFloor(share=share):
             return f">= {share:g} x floor"
         case _:
             assert_never(target)
 
 
-def _figure(value: float, unit: str) -> str:
+def figure(value: float, unit: str) -> str:
+    """A figure as it is shown, with its unit."""
     return f"{_number(value, unit)} {unit}"
 
 
