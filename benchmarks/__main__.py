@@ -47,8 +47,8 @@ def _measure(asked: Namespace, scenarios: Sequence[Scenario]) -> int:
             durability=asked.durability,
             in_memory=asked.memory,
         )
-        taken = measure(scenarios, setting, repeat=asked.repeat, told=_tell)
-    _tell("")
+        taken = measure(scenarios, setting, repeat=asked.repeat, told=tell)
+    tell("")
     kept = document.document(taken, setting, repeat=asked.repeat)
     print(report.results(kept, scenarios))
     if asked.json is not None:
@@ -61,7 +61,8 @@ def _measure(asked: Namespace, scenarios: Sequence[Scenario]) -> int:
     return 1 if wrong else 0
 
 
-def _tell(progress: str) -> None:
+def tell(progress: str) -> None:
+    """Show how far it is, where somebody looks on."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{progress}", end="", file=sys.stderr, flush=True)
 

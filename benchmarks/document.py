@@ -79,12 +79,7 @@ class Document:
 def document(taken: Sequence[Figures], setting: Setting, *, repeat: int) -> Document:
     """What is kept of the figures."""
     return Document(
-        machine=Machine(
-            python=platform.python_version(),
-            sqlite=sqlite3.sqlite_version,
-            cpus=os.cpu_count() or 1,
-            platform=platform.platform(),
-        ),
+        machine=this_machine(),
         conditions=Conditions(
             n=setting.n,
             concurrency=setting.concurrency,
@@ -93,6 +88,16 @@ def document(taken: Sequence[Figures], setting: Setting, *, repeat: int) -> Docu
             memory=setting.in_memory,
         ),
         results=[_result(figures) for figures in taken],
+    )
+
+
+def this_machine() -> Machine:
+    """Where figures are taken now."""
+    return Machine(
+        python=platform.python_version(),
+        sqlite=sqlite3.sqlite_version,
+        cpus=os.cpu_count() or 1,
+        platform=platform.platform(),
     )
 
 
