@@ -20,7 +20,7 @@ from benchmarks.work import Ledger, batches, find_problem, finish, held
 from taskmill import Lagged, Scheduler
 
 POLLS = 200
-"""How many snapshots the cost is taken from."""
+"""How many snapshots the cost is taken from at most."""
 PAUSE = 0.005
 """Seconds between them."""
 INTERVAL = 0.1
@@ -35,7 +35,7 @@ async def _cost(setting: Setting) -> Sample:
     async with held(setting, ledger) as full:
         for number, batch in enumerate(batches(tasks, -(-setting.n // GROUPS))):
             await full.scheduler.submit_many(batch, group=f"group {number}")
-        taken = await _times(full.scheduler.snapshot)
+        taken = await _times(full.scheduler.snapshot, min(POLLS, setting.n))
         full.release()
         await finish(full.scheduler, setting.n)
         problem = await find_problem(full.scheduler, ledger, setting.n)
@@ -97,15 +97,15 @@ async def _reads(setting: Setting) -> Sample:
             for _ in range(2):
                 await db.execute_fetchall("SELECT 1")
 
-        median, late = percentiles(await _times(read_twice))
+        median, late = percentiles(await _times(read_twice, min(POLLS, setting.n)))
     return Sample(n=setting.n, value=median, p99=late)
 
 
-async def _times(verb: Callable[[], Awaitable[object]]) -> list[float]:
-    """Seconds of this thread's time that each of many calls takes."""
+async def _times(verb: Callable[[], Awaitable[object]], calls: int) -> list[float]:
+    """Seconds of this thread's time that each of so many calls takes."""
     taken: list[float] = []
     start = perf_counter()
-    while len(taken) < POLLS and perf_counter() - start < POLLS * INTERVAL:
+    while len(taken) < calls and perf_counter() - start < POLLS * INTERVAL:
         await anyio.sleep(PAUSE)
         before = thread_time()
         await verb()

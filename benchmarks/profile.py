@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Profile and print a table; return 1 where a run went wrong."""
     parser = ArgumentParser("python -m benchmarks.profile", description=__doc__)
     add = parser.add_argument
+    add("places", nargs="*", help="where: memory, file, or both unless named")
     add("-n", type=positive, default=10_000, help="tasks in a run (default: %(default)s)")
     add("--runs", type=positive, default=8, help="runs in each place (default: %(default)s)")
     add("--concurrency", type=positive, default=16, help="slots (default: %(default)s)")
@@ -78,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--functions", action="store_true", help="name the dearest functions of each stage")
     add("--one", choices=PLACES, help="do one run, and leave its samples in --dir")
     asked = parser.parse_args(arguments)
+    unknown = [place for place in asked.places if place not in PLACES]
+    if unknown:
+        parser.error(f"there is no place {unknown[0]!r}; there are {', '.join(PLACES)}")
     if asked.one is not None:
         setting = Setting(
             folder=asked.dir,
@@ -90,7 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     options = ["-n", str(asked.n), "--concurrency", str(asked.concurrency)]
     try:
-        profiles = {place: _profile(place, options, asked.runs, asked.dir) for place in PLACES}
+        profiles = {
+            place: _profile(place, options, asked.runs, asked.dir)
+            for place in asked.places or PLACES
+        }
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

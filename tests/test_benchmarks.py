@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ import anyio
 import attrs
 import pytest
 
-from benchmarks import document, report, squeezing
+from benchmarks import document, history, report, squeezing
 from benchmarks.__main__ import main
+from benchmarks.features import FEATURES
 from benchmarks.floors import Floor
+from benchmarks.kinds import Bench, Step, steps
 from benchmarks.measure import Figures, measure
 from benchmarks.scenario import AtLeast, AtMost, OfFloor, Scenario, is_met
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.setting import Sample, Setting, Unit
+from benchmarks.trial import KeptUp, Trial
 from benchmarks.work import (
-    Bench,
     Ledger,
     ended,
     fill,
@@ -35,7 +38,8 @@ from taskmill.store.sqlite.store import Durability
 
 N = 20
 FLOORS = {floor.name: floor for scenario in SCENARIOS for floor in scenario.floors}
-IN_MEMORY = [scenario for scenario in SCENARIOS if not scenario.needs_file]
+IN_MEMORY = [s for s in SCENARIOS if not s.needs_file and s not in FEATURES]
+"""Features are queued and timed as what comes before them."""
 
 
 def setting_in(
@@ -105,6 +109,51 @@ def test_a_run_that_is_not_exactly_once_is_found(
     ran: dict[int, int], problem: str | None, tmp_path: Path
 ) -> None:
     assert drained_with(tmp_path, ran) == problem
+
+
+@pytest.mark.parametrize(
+    ("runs", "problem"),
+    [(1, None), (2, "20 of 20 tasks did not run 2 times")],
+)
+def test_how_often_tasks_are_to_run_is_part_of_a_trial(
+    runs: int, problem: str | None, tmp_path: Path
+) -> None:
+    sample = anyio.run(Trial(runs=runs).measure, setting_in(tmp_path, in_memory=True))
+    assert sample.problem == problem
+
+
+def test_what_goes_wrong_beside_a_trial_is_found(tmp_path: Path) -> None:
+    async def kept_up() -> str:
+        return "a reader missed 3 events"
+
+    @asynccontextmanager
+    async def beside(_: Scheduler, __: int) -> AsyncGenerator[KeptUp]:
+        yield kept_up
+
+    sample = anyio.run(Trial(beside=beside).measure, setting_in(tmp_path, in_memory=True))
+    assert sample.problem == "a reader missed 3 events"
+
+
+def test_a_store_may_have_fewer_tasks_where_they_are_pruned(tmp_path: Path) -> None:
+    async def prune() -> list[str | None]:
+        setting, ledger = setting_in(tmp_path, in_memory=True), Ledger()
+        async with scheduler(setting, ledger) as opened:
+            await opened.submit_many(steps(N))
+            await finish(opened, N)
+            await opened.delete(ids=await opened.ids(status=TaskStatus.COMPLETED, types=[Step]))
+            return [
+                await find_problem(opened, ledger, N, least_kept=least) for least in (0, 1, None)
+            ]
+
+    problem = "20 tasks ran, and the store has 0 as completed"
+    assert anyio.run(prune) == [None, problem, problem]
+
+
+def test_a_scenario_may_have_fewer_tasks_and_its_own_slots(tmp_path: Path) -> None:
+    scenario = attrs.evolve(SCENARIOS[0], most_n=7, concurrency=1)
+    own = scenario.setting(setting_in(tmp_path))
+    assert (own.n, own.concurrency) == (7, 1)
+    assert attrs.evolve(scenario, most_n=N + 1).setting(setting_in(tmp_path)).n == N
 
 
 def test_a_store_that_disagrees_is_found(tmp_path: Path) -> None:
@@ -276,6 +325,33 @@ def test_a_comparison_of_unlike_runs_says_so() -> None:
     one = result("drain", 1000, Unit.RATE, 0.1)
     assert "differ" in report.comparison(kept_with(one), kept_with(one, n=7))
     assert "differ" not in report.comparison(kept_with(one), kept_with(one))
+
+
+def test_a_trend_shows_each_run_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept"
+    history.keep(kept, kept_with(result("drain", 1000, Unit.RATE, 0.1)))
+    history.keep(
+        kept, kept_with(result("drain", 900, Unit.RATE, 0.1), result("open", 2, Unit.MS, 1))
+    )
+    assert main(["--trend", str(kept)]) == 0
+    _, drain, opening = capsys.readouterr().out.splitlines()
+    assert drain.split() == ["drain", "1,000", "1/s", "900", "1/s"]
+    assert opening.split() == ["open", "-", "2.00", "ms"]
+    history.keep(kept, kept_with(n=7))
+    assert "Not all of them were asked for the same" in history.trend(kept)
+
+
+def test_a_run_leaves_its_document_in_the_history(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    for _ in range(2):
+        assert main(["duplicates", "-n", "3", "--repeat", "1", "--history", str(kept)]) == 0
+    assert [len(document.read(path).results) for path in kept.iterdir()] == [1, 1]
+
+
+def test_a_history_without_runs_says_how_to_begin_one(tmp_path: Path) -> None:
+    assert "--history" in history.trend(tmp_path / "none")
 
 
 def test_a_target_is_met_from_its_own_side() -> None:

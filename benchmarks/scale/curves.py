@@ -128,17 +128,7 @@ def measure(
 ) -> dict[int, Point]:
     """The points at some of the sizes of a curve, ascending: medians of runs in turns."""
     shapes = {size: curve.shape(size, n) for size in sizes}
-    filled: Path | None = None
-    held = 0
-    for size, shape in shapes.items():
-        told(f"{curve.name} {size:,}: filling")
-        path = folder / f"{size}.db"
-        if filled is not None and curve.is_longer:
-            shutil.copyfile(filled, path)
-        else:
-            held = 0
-        anyio.run(fill, path, shape, range(held, n + shape.stay))
-        filled, held = path, n + shape.stay
+    fill_all(curve, shapes, folder, n=n, told=told)
     found: dict[int, list[Point]] = {size: [] for size in sizes}
     for turn in range(repeat):
         for size, shape in shapes.items():
@@ -151,6 +141,28 @@ def measure(
     for size in sizes:
         (folder / f"{size}.db").unlink()
     return {size: middle(points) for size, points in found.items()}
+
+
+def fill_all(
+    curve: Curve,
+    shapes: Mapping[int, Shape],
+    folder: Path,
+    *,
+    n: int,
+    told: Callable[[str], None],
+) -> None:
+    """Leave a file for each size, ascending, with ``n`` tasks before those that stay."""
+    filled: Path | None = None
+    held = 0
+    for size, shape in shapes.items():
+        told(f"{curve.name} {size:,}: filling")
+        path = folder / f"{size}.db"
+        if filled is not None and curve.is_longer:
+            shutil.copyfile(filled, path)
+        else:
+            held = 0
+        anyio.run(fill, path, shape, range(held, n + shape.stay))
+        filled, held = path, n + shape.stay
 
 
 def middle(points: Sequence[Point]) -> Point:
