@@ -6,6 +6,7 @@ import logging
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,12 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.trend is not None:
         print(history.trend(asked.trend))
         return 0
-    known = {scenario.name: scenario for scenario in SCENARIOS}
-    unknown = [name for name in asked.names if name not in known]
+    chosen = {scenario.name: scenario for name in asked.names for scenario in _named(name)}
+    unknown = [name for name in asked.names if not _named(name)]
     if unknown:
         parser.error(f"no scenario is named {', '.join(unknown)}; --list shows those there are")
-    chosen = [known[name] for name in asked.names] or list(SCENARIOS)
-    return _measure(asked, [s for s in chosen if not (asked.memory and s.needs_file)])
+    scenarios = list(chosen.values()) or SCENARIOS
+    return _measure(asked, [s for s in scenarios if not (asked.memory and s.needs_file)])
+
+
+def _named(name: str) -> list[Scenario]:
+    """The scenarios of a name, or of a pattern such as ``drain*``."""
+    return [scenario for scenario in SCENARIOS if fnmatchcase(scenario.name, name)]
 
 
 def _measure(asked: Namespace, scenarios: Sequence[Scenario]) -> int:
@@ -70,7 +76,7 @@ def tell(progress: str) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser("python -m benchmarks", description=__doc__)
     add = parser.add_argument
-    add("names", nargs="*", help="scenarios to measure; all of them unless named")
+    add("names", nargs="*", help="scenarios, or patterns as 'drain*'; all unless named")
     add("-n", type=positive, default=5000, help="tasks in a run (default: %(default)s)")
     add("--concurrency", type=positive, default=16, help="slots (default: %(default)s)")
     add("--repeat", type=positive, default=3, help="runs of each (default: %(default)s)")

@@ -379,7 +379,17 @@ def test_the_list_names_every_scenario_and_floor(capsys: pytest.CaptureFixture[s
         assert floor.description in listed
 
 
-@pytest.mark.parametrize("wrong", [["no-such"], ["-n", "0"], ["--repeat", "x"]])
+def test_a_pattern_names_scenarios(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    options = ["-n", "3", "--repeat", "1", "--memory", "--json", str(kept)]
+    assert main(["event*", "duplicates", "events-1", *options]) == 0
+    names = [result.name for result in document.read(kept).results]
+    assert names == ["events-1", "events-10", "duplicates"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [["no-such"], ["drain", "no-such*"], ["-n", "0"], ["--repeat", "x"]]
+)
 def test_what_cannot_be_measured_is_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit):
         main(wrong)
