@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from time import perf_counter
 
 import anyio
+import attrs
 
 from benchmarks import floors
 from benchmarks.kinds import Step, steps
 from benchmarks.scenario import AtLeast, AtMost, OfFloor, Scenario
-from benchmarks.setting import Sample, Setting, Unit, percentiles, rate
+from benchmarks.setting import Sample, Setting, Stopwatch, Unit, percentiles
 from benchmarks.trial import Timed, Trial
 from benchmarks.work import Ledger, fill, find_problem, finish, scheduler
 from taskmill import Scheduler
@@ -43,12 +44,12 @@ async def _drain(setting: Setting) -> Sample:
         return await Trial().measure(setting)
     ledger = Ledger()
     await fill(setting)
-    start = perf_counter()
+    watch = Stopwatch()
     async with scheduler(setting, ledger) as opened:
         await finish(opened, setting.n)
-        taken = perf_counter() - start
+        sample = watch.sample(setting.n)
         problem = await find_problem(opened, ledger, setting.n)
-    return Sample(n=setting.n, value=rate(setting.n, taken), problem=problem)
+    return attrs.evolve(sample, problem=problem)
 
 
 async def _latency(setting: Setting) -> Sample:

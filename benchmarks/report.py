@@ -83,10 +83,12 @@ def _conditions(kept: Document) -> str:
 
 
 def _beside(found: Sequence[Result]) -> list[str]:
-    """The 99th percentiles, the further floors, and what went wrong."""
+    """The CPU times, the 99th percentiles, the further floors, and what went wrong."""
     lines: list[str] = []
     for result in found:
         notes = [_floor(floor) for floor in result.other_floors]
+        if result.cpu_us is not None:
+            notes.insert(0, _cpu(result.cpu_us, result.floor))
         if result.p99 is not None:
             notes.insert(0, f"p99 {figure(result.p99, result.unit)}")
         if result.problem is not None:
@@ -94,6 +96,14 @@ def _beside(found: Sequence[Result]) -> list[str]:
         if notes:
             lines.append(f"{result.name}: {'; '.join(notes)}")
     return lines
+
+
+def _cpu(cpu_us: float, floor: FloorResult) -> str:
+    """The ratio of CPU times says more than that of rates where the machine is busy."""
+    cost = f"CPU {cpu_us:.1f} us a task"
+    if floor.cpu_us is None:
+        return cost
+    return f"{cost}, {cpu_us / max(floor.cpu_us, 1e-9):.2f} x that of {floor.name}"
 
 
 def _floor(floor: FloorResult) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from time import perf_counter
 from typing import TypeAlias, assert_never
 
 import attrs
 
 from benchmarks.floors import Floor
 from benchmarks.kinds import steps
-from benchmarks.setting import Sample, Setting, Unit, rate
+from benchmarks.setting import Sample, Setting, Stopwatch, Unit
 from benchmarks.work import HeldScheduler, Ledger, Options, batches, find_problem, finish, held
 from taskmill import Scheduler
 
@@ -78,36 +77,36 @@ class Trial:
         cap = self.max_concurrency
         async with held(setting, ledger, max_concurrency=cap, **self.options) as full:
             async with self.beside(full.scheduler, setting.n) as kept_up:
-                taken, problem = await self._time(full, setting.n, kept_up)
+                sample = await self._time(full, setting.n, kept_up)
             found = await find_problem(
                 full.scheduler, ledger, setting.n, runs=self.runs, least_kept=self.least_kept
             )
-        return Sample(n=setting.n, value=rate(setting.n, taken), problem=found or problem)
+        return attrs.evolve(sample, problem=found or sample.problem)
 
-    async def _time(self, full: HeldScheduler, n: int, kept_up: KeptUp) -> tuple[float, str | None]:
-        """The seconds that it takes, and what went wrong beside it."""
+    async def _time(self, full: HeldScheduler, n: int, kept_up: KeptUp) -> Sample:
+        """The sample, with what went wrong beside it."""
         match self.timed:
             case Timed.SUBMIT:
-                start = perf_counter()
+                watch = Stopwatch()
                 await self.feed(full.scheduler, n)
-                taken = perf_counter() - start
+                sample = watch.sample(n)
                 full.release()
                 await finish(full.scheduler, n)
-                return taken, await kept_up()
+                return attrs.evolve(sample, problem=await kept_up())
             case Timed.DRAIN:
                 await self.feed(full.scheduler, n)
-                start = perf_counter()
+                watch = Stopwatch()
                 full.release()
             case Timed.WHOLE:
                 full.release()
                 await finish(full.scheduler, 0)
-                start = perf_counter()
+                watch = Stopwatch()
                 await self.feed(full.scheduler, n)
             case _:
                 assert_never(self.timed)
         await finish(full.scheduler, n)
         problem = await kept_up()
-        return perf_counter() - start, problem
+        return attrs.evolve(watch.sample(n), problem=problem)
 
 
 PLAIN_SUBMIT = Floor(

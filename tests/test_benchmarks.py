@@ -245,10 +245,12 @@ def test_the_json_has_the_documented_shape(
     }
     latency, drain = found["results"]
     assert latency.keys() == {field.name for field in attrs.fields(document.Result)}
-    assert latency["floor"].keys() == {"name", "unit", "value"}
+    assert latency["floor"].keys() == {"name", "unit", "value", "cpu_us"}
     assert (latency["unit"], drain["unit"]) == ("ms", "1/s")
     assert latency["p99"] >= latency["median"]
     assert drain["p99"] is None
+    assert drain["cpu_us"] > 0
+    assert latency["cpu_us"] is None
     for result in (latency, drain):
         assert result["exactly_once"] is True
         assert (result["n"], result["runs"]) == (N, 2)
@@ -361,6 +363,19 @@ def test_a_target_is_met_from_its_own_side() -> None:
     assert not is_met(AtMost(5), 6, 0)
     assert is_met(OfFloor(0.9), 0, 0.9)
     assert not is_met(OfFloor(0.9), 0, 0.8)
+
+
+def test_the_cpu_time_of_a_task_is_compared_with_that_of_the_floor() -> None:
+    one = result("retry", 1000, Unit.RATE, 0.5)
+    floor = attrs.evolve(one.floor, cpu_us=80.0)
+    measured = attrs.evolve(one, name="retry", cpu_us=120.0, floor=floor)
+    alone = attrs.evolve(measured, floor=one.floor)
+    assert notes(measured) == "retry: CPU 120.0 us a task, 1.50 x that of floor"
+    assert notes(alone) == "retry: CPU 120.0 us a task"
+
+
+def notes(of: document.Result) -> str:
+    return report.results(kept_with(of), SCENARIOS).splitlines()[-1]
 
 
 def test_a_target_is_shown_only_under_its_conditions() -> None:
