@@ -61,11 +61,12 @@ async def measure(order: Order) -> Point:
     """Open the file, drain the first ``n`` tasks, and submit as many while no slot is free."""
     shape, n = order.shape, order.n
     runs, held = Counter[int](), anyio.Event()
-    waiting = 0
+    started = waiting = 0
 
     async def run(number: int) -> None:
-        nonlocal waiting
-        if runs.total() < n:
+        nonlocal started, waiting
+        if started < n:
+            started += 1
             runs[number] += 1
             return
         waiting += 1  # what was drained has settled by the time all slots are taken for good
