@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sqlite3
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import attrs
 import cattrs
 
 from benchmarks.measure import Figures, median
-from benchmarks.setting import Sample, Setting
+from benchmarks.setting import Setting
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +45,8 @@ class FloorResult:
     name: str
     unit: str
     value: float
+    cpu_us: float | None = None
+    """As that of a `Result`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +66,8 @@ class Result:
     ratio: float
     """The median over that of ``floor``."""
     other_floors: list[FloorResult]
+    cpu_us: float | None = None
+    """The median CPU time of a task, of all threads, in microseconds; None: it was not taken."""
     exactly_once: bool
     problem: str | None
 
@@ -79,12 +84,7 @@ class Document:
 def document(taken: Sequence[Figures], setting: Setting, *, repeat: int) -> Document:
     """What is kept of the figures."""
     return Document(
-        machine=Machine(
-            python=platform.python_version(),
-            sqlite=sqlite3.sqlite_version,
-            cpus=os.cpu_count() or 1,
-            platform=platform.platform(),
-        ),
+        machine=this_machine(),
         conditions=Conditions(
             n=setting.n,
             concurrency=setting.concurrency,
@@ -93,6 +93,16 @@ def document(taken: Sequence[Figures], setting: Setting, *, repeat: int) -> Docu
             memory=setting.in_memory,
         ),
         results=[_result(figures) for figures in taken],
+    )
+
+
+def this_machine() -> Machine:
+    """Where figures are taken now."""
+    return Machine(
+        python=platform.python_version(),
+        sqlite=sqlite3.sqlite_version,
+        cpus=os.cpu_count() or 1,
+        platform=platform.platform(),
     )
 
 
@@ -109,7 +119,12 @@ def read(path: Path) -> Document:
 def _result(figures: Figures) -> Result:
     values = [sample.value for sample in figures.samples]
     floor, *others = [
-        FloorResult(name=floor.name, unit=floor.unit, value=round(median(samples), 4))
+        FloorResult(
+            name=floor.name,
+            unit=floor.unit,
+            value=round(median(samples), 4),
+            cpu_us=_median_of([sample.cpu_us for sample in samples]),
+        )
         for floor, samples in figures.floors
     ]
     return Result(
@@ -120,15 +135,17 @@ def _result(figures: Figures) -> Result:
         median=round(median(figures.samples), 4),
         min=round(min(values), 4),
         max=round(max(values), 4),
-        p99=_p99(figures.samples),
+        p99=_median_of([sample.p99 for sample in figures.samples]),
         floor=floor,
         ratio=round(figures.ratio, 4),
         other_floors=others,
+        cpu_us=_median_of([sample.cpu_us for sample in figures.samples]),
         exactly_once=figures.problem is None,
         problem=figures.problem,
     )
 
 
-def _p99(samples: Sequence[Sample]) -> float | None:
-    late = [attrs.evolve(s, value=s.p99) for s in samples if s.p99 is not None]
-    return round(median(late), 4) if late else None
+def _median_of(values: Sequence[float | None]) -> float | None:
+    """The median of those that were taken."""
+    taken = [value for value in values if value is not None]
+    return round(statistics.median(taken), 4) if taken else None

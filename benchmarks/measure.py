@@ -13,7 +13,7 @@ import anyio
 import attrs
 
 from benchmarks.floors import Floor
-from benchmarks.scenarios import Scenario
+from benchmarks.scenario import Scenario
 from benchmarks.setting import Sample, Setting
 
 
@@ -53,7 +53,7 @@ def measure(
         for figures in taken:
             scenario = figures.scenario
             told(f"{scenario.name} {turn + 1}/{repeat}")
-            own = attrs.evolve(setting, concurrency=scenario.concurrency or setting.concurrency)
+            own = scenario.setting(setting)
             figures.samples.append(_sample(scenario.measure, own))
             for floor, samples in figures.floors:
                 samples.append(_sample(floor.measure, own))

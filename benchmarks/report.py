@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from benchmarks.document import Conditions, Document, FloorResult, Result
-from benchmarks.scenarios import AtLeast, AtMost, OfFloor, Scenario, Target, is_met
+from benchmarks.scenario import AtLeast, AtMost, OfFloor, Scenario, Target, is_met
 from benchmarks.setting import Unit
 
 
@@ -20,16 +20,16 @@ def results(kept: Document, scenarios: Sequence[Scenario]) -> str:
             (
                 result.name,
                 f"{result.n:,}",
-                _figure(result.median, result.unit),
+                figure(result.median, result.unit),
                 f"{_number(result.min, result.unit)} - {_number(result.max, result.unit)}",
                 result.floor.name,
-                _figure(result.floor.value, result.floor.unit),
+                figure(result.floor.value, result.floor.unit),
                 f"{result.ratio:.2f}",
-                "" if target is None else _described(target),
+                "" if target is None else _described(target, result.unit),
                 "" if target is None else _verdict(target, result),
             )
         )
-    return "\n".join([_conditions(kept), "", *_aligned(rows), "", *_beside(kept.results)])
+    return "\n".join([_conditions(kept), "", *aligned(rows), "", *_beside(kept.results)])
 
 
 def scenarios_there_are(scenarios: Sequence[Scenario]) -> str:
@@ -38,7 +38,7 @@ def scenarios_there_are(scenarios: Sequence[Scenario]) -> str:
     floors = {floor.name: floor for scenario in scenarios for floor in scenario.floors}
     rows += [("", ""), ("Floors:", "")]
     rows += [(floor.name, floor.description) for floor in floors.values()]
-    return "\n".join(_aligned(rows))
+    return "\n".join(aligned(rows))
 
 
 def comparison(old: Document, new: Document) -> str:
@@ -56,8 +56,8 @@ def comparison(old: Document, new: Document) -> str:
         rows.append(
             (
                 after.name,
-                _figure(was.median, was.unit),
-                _figure(after.median, after.unit),
+                figure(was.median, was.unit),
+                figure(after.median, after.unit),
                 _times_faster(was.median, after.median, after.unit),
                 _times_faster(was.ratio, after.ratio, after.unit),
             )
@@ -65,7 +65,7 @@ def comparison(old: Document, new: Document) -> str:
     warning = [] if old.conditions == new.conditions else ["", "The two differ in what was asked:"]
     if warning:
         warning += [_conditions(old), _conditions(new)]
-    return "\n".join([*_aligned(rows), *warning])
+    return "\n".join([*aligned(rows), *warning])
 
 
 def _times_faster(old: float, new: float, unit: str) -> str:
@@ -83,12 +83,14 @@ def _conditions(kept: Document) -> str:
 
 
 def _beside(found: Sequence[Result]) -> list[str]:
-    """The 99th percentiles, the further floors, and what went wrong."""
+    """The CPU times, the 99th percentiles, the further floors, and what went wrong."""
     lines: list[str] = []
     for result in found:
         notes = [_floor(floor) for floor in result.other_floors]
+        if result.cpu_us is not None:
+            notes.insert(0, _cpu(result.cpu_us, result.floor))
         if result.p99 is not None:
-            notes.insert(0, f"p99 {_figure(result.p99, result.unit)}")
+            notes.insert(0, f"p99 {figure(result.p99, result.unit)}")
         if result.problem is not None:
             notes.insert(0, f"WRONG: {result.problem}")
         if notes:
@@ -96,8 +98,16 @@ def _beside(found: Sequence[Result]) -> list[str]:
     return lines
 
 
+def _cpu(cpu_us: float, floor: FloorResult) -> str:
+    """The ratio of CPU times says more than that of rates where the machine is busy."""
+    cost = f"CPU {cpu_us:.1f} us a task"
+    if floor.cpu_us is None:
+        return cost
+    return f"{cost}, {cpu_us / max(floor.cpu_us, 1e-9):.2f} x that of {floor.name}"
+
+
 def _floor(floor: FloorResult) -> str:
-    return f"{floor.name} {_figure(floor.value, floor.unit)}"
+    return f"{floor.name} {figure(floor.value, floor.unit)}"
 
 
 def _target_of(scenario: Scenario, result: Result, asked: Conditions) -> Target | None:
@@ -110,19 +120,20 @@ def _verdict(target: Target, result: Result) -> str:
     return "met" if is_met(target, result.median, result.ratio) else "missed"
 
 
-def _described(target: Target) -> str:
+def _described(target: Target, unit: str) -> str:
     match target:
-        case AtLeast(rate=least):
-            return f">= {_figure(least, Unit.RATE)}"
-        case AtMost(ms=most):
-            return f"<= {_figure(most, Unit.MS)}"
+        case AtLeast(value=least):
+            return f">= {figure(least, unit)}"
+        case AtMost(value=most):
+            return f"<= {figure(most, unit)}"
         case OfFloor(share=share):
             return f">= {share:g} x floor"
         case _:
             assert_never(target)
 
 
-def _figure(value: float, unit: str) -> str:
+def figure(value: float, unit: str) -> str:
+    """A figure as it is shown, with its unit."""
     return f"{_number(value, unit)} {unit}"
 
 
@@ -130,7 +141,8 @@ def _number(value: float, unit: str) -> str:
     return f"{value:,.0f}" if Unit(unit) is Unit.RATE else f"{value:,.2f}"
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as lines, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

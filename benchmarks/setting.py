@@ -6,6 +6,7 @@ import enum
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
+from time import perf_counter, process_time
 
 import attrs
 
@@ -17,6 +18,7 @@ class Unit(enum.StrEnum):
 
     RATE = "1/s"
     MS = "ms"
+    PERCENT = "%"
 
     @property
     def more_is_better(self) -> bool:
@@ -48,8 +50,23 @@ class Sample:
     n: int
     value: float
     p99: float | None = None
+    cpu_us: float | None = None
+    """CPU time of all threads for each task, in microseconds; None where it was not taken."""
     problem: str | None = None
     """What is wrong with the run; None where every task ran exactly once."""
+
+
+class Stopwatch:
+    """Begins when it is made, and takes the time that ``n`` tasks need."""
+
+    def __init__(self) -> None:
+        self._since = perf_counter()
+        self._used = process_time()
+
+    def sample(self, n: int) -> Sample:
+        """Tasks a second until now, and the CPU time of each."""
+        used = process_time() - self._used
+        return Sample(n=n, value=rate(n, perf_counter() - self._since), cpu_us=used / n * 1e6)
 
 
 def rate(n: int, seconds: float) -> float:

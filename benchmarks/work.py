@@ -1,40 +1,57 @@
-"""The tasks that are measured, the count of their runs, and schedulers to run them on."""
+"""The count of the runs of the tasks that are measured, and schedulers to run them on."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import anyio
 import attrs
+from typing_extensions import Unpack
 
+from benchmarks.kinds import (
+    Bench,
+    Flaky,
+    Grouped,
+    Keyed,
+    Numbered,
+    Parent,
+    Plug,
+    Plugs,
+    Sized,
+    Step,
+    Tagged,
+    steps,
+)
 from benchmarks.setting import Setting
-from taskmill import Context, Domain, DomainKey, Scheduler, Stop, Task, TaskRecord, TaskStatus
+from taskmill import (
+    Aging,
+    Context,
+    Domain,
+    DomainKey,
+    GroupPolicy,
+    RateLimit,
+    Retention,
+    Scheduler,
+    Stop,
+    Task,
+    TaskRecord,
+    TaskStatus,
+)
 
 T = TypeVar("T")
 
 
-class Bench(DomainKey, name="bench"):
-    """The tasks that count."""
+class Options(TypedDict, total=False):
+    """What a scheduler that is measured can be given."""
 
-
-class Step(Task[Bench], name="step"):
-    """A task that does nothing but be counted."""
-
-    number: int
-
-
-class Plugs(DomainKey, name="plugs"):
-    """The tasks that keep every slot taken while the others are submitted."""
-
-
-class Plug(Task[Plugs], name="plug"):
-    """A task that takes one slot."""
-
-    number: int
+    groups: Mapping[str, GroupPolicy]
+    rates: Mapping[type[Task[Any, Any]], RateLimit]
+    aging: Aging
+    retention: Retention
 
 
 @attrs.frozen
@@ -44,10 +61,40 @@ class Ledger:
     runs: Counter[int] = attrs.field(factory=Counter[int])
     started: dict[int, float] = attrs.field(factory=dict[int, float])
 
-    async def run(self, step: Step, _: Context[Bench]) -> None:
-        """Note one run; the handler of `Step`."""
+    async def run(self, step: Numbered, _: Context[Bench]) -> None:
+        """Note one run; the handler of those that do nothing else."""
         self.started[step.number] = perf_counter()
         self.runs[step.number] += 1
+
+    async def fail_once(self, step: Flaky, ctx: Context[Bench]) -> None:
+        """Note one run, and fail if it is the first attempt."""
+        await self.run(step, ctx)
+        if ctx.attempt == 1:
+            raise ConnectionError("the first attempt of each fails")
+
+    async def produce(self, step: Sized, ctx: Context[Bench]) -> str:
+        """Note one run, and return as much as is asked for."""
+        await self.run(step, ctx)
+        return "x" * step.size
+
+    async def spawn(self, step: Parent, ctx: Context[Bench]) -> None:
+        """Note one run, and spawn the steps that come after this one."""
+        await self.run(step, ctx)
+        for batch in batches(steps(step.count)[step.number + 1 :]):
+            await ctx.spawn_many(batch)
+
+    def domain(self, *, max_concurrency: int | None = None) -> Domain[Bench]:
+        """The domain whose tasks are counted here."""
+        handlers = [
+            Step.handler(self.run),
+            Grouped.handler(self.run),
+            Tagged.handler(self.run),
+            Keyed.handler(self.run),
+            Flaky.handler(self.fail_once),
+            Sized.handler(self.produce),
+            Parent.handler(self.spawn),
+        ]
+        return Domain(Bench, handlers=handlers, max_concurrency=max_concurrency)
 
 
 @attrs.frozen
@@ -62,11 +109,6 @@ class HeldScheduler:
         self._released.set()
 
 
-def steps(n: int) -> list[Step]:
-    """Tasks 0 to n - 1."""
-    return [Step(number=number) for number in range(n)]
-
-
 def batches(tasks: Sequence[T], size: int = 1000) -> Iterable[Sequence[T]]:
     """The tasks in order, ``size`` at a time."""
     return (tasks[start : start + size] for start in range(0, len(tasks), size))
@@ -76,15 +118,24 @@ def scheduler(setting: Setting, ledger: Ledger) -> Scheduler:
     """A scheduler that runs steps."""
     return Scheduler(
         setting.database,
-        domains=[Domain(Bench, handlers=[Step.handler(ledger.run)])],
+        domains=[ledger.domain()],
         max_concurrency=setting.concurrency,
         durability=setting.durability,
     )
 
 
 @asynccontextmanager
-async def held(setting: Setting, ledger: Ledger) -> AsyncGenerator[HeldScheduler]:
-    """Open a scheduler whose slots are all taken, so that steps can be queued on it."""
+async def held(
+    setting: Setting,
+    ledger: Ledger,
+    *,
+    max_concurrency: int | None = None,
+    **options: Unpack[Options],
+) -> AsyncGenerator[HeldScheduler]:
+    """Open a scheduler whose slots are all taken, so that steps can be queued on it.
+
+    ``max_concurrency`` is that of the domain.
+    """
     plugged, released = anyio.Event(), anyio.Event()
 
     async def plug(task: Plug, _: Context[Plugs]) -> None:
@@ -95,12 +146,13 @@ async def held(setting: Setting, ledger: Ledger) -> AsyncGenerator[HeldScheduler
     opened = Scheduler(
         setting.database,
         domains=[
-            Domain(Bench, handlers=[Step.handler(ledger.run)]),
+            ledger.domain(max_concurrency=max_concurrency),
             Domain(Plugs, handlers=[Plug.handler(plug)]),
         ],
         max_concurrency=setting.concurrency,
         durability=setting.durability,
         shutdown=Stop(),
+        **options,
     )
     async with opened:
         await opened.submit_many(Plug(number=number) for number in range(setting.concurrency))
@@ -135,18 +187,24 @@ async def finish(opened: Scheduler, n: int) -> None:
         await opened.idle()
 
 
-async def find_problem(opened: Scheduler, ledger: Ledger, n: int) -> str | None:
-    """What is wrong where steps 0 to n - 1 have not each run once, or the store disagrees."""
-    missed = sum(1 for number in range(n) if not ledger.runs[number])
+async def find_problem(
+    opened: Scheduler, ledger: Ledger, n: int, *, runs: int = 1, least_kept: int | None = None
+) -> str | None:
+    """What is wrong where steps 0 to n - 1 have not each run as often, or the store disagrees.
+
+    ``least_kept`` is how many of the ``n`` it has to have at the least; None: all of them.
+    """
+    missed = sum(1 for number in range(n) if ledger.runs[number] < runs)
     if missed:
-        return f"{missed} of {n} tasks did not run"
-    repeated = [number for number, runs in ledger.runs.items() if runs > 1]
+        return f"{missed} of {n} tasks did not run{'' if runs == 1 else f' {runs} times'}"
+    repeated = [number for number, times in ledger.runs.items() if times > runs]
     if repeated:
-        return f"{len(repeated)} tasks ran more than once, such as task {repeated[0]}"
+        often = "once" if runs == 1 else f"{runs} times"
+        return f"{len(repeated)} tasks ran more than {often}, such as task {repeated[0]}"
     if len(ledger.runs) > n:
         return f"{len(ledger.runs) - n} tasks ran that nobody submitted"
     completed = await opened.domain(Bench).count(status=TaskStatus.COMPLETED)
-    if completed != n:
+    if not (n if least_kept is None else min(n, least_kept)) <= completed <= n:
         return f"{n} tasks ran, and the store has {completed} as completed"
     return None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ import anyio
 import attrs
 import pytest
 
-from benchmarks import document, report, squeezing
+from benchmarks import document, history, report, squeezing
 from benchmarks.__main__ import main
+from benchmarks.features import FEATURES
 from benchmarks.floors import Floor
+from benchmarks.kinds import Bench, Step, steps
 from benchmarks.measure import Figures, measure
-from benchmarks.scenarios import SCENARIOS, AtLeast, AtMost, OfFloor, Scenario, is_met
+from benchmarks.scenario import AtLeast, AtMost, OfFloor, Scenario, is_met
+from benchmarks.scenarios import SCENARIOS
 from benchmarks.setting import Sample, Setting, Unit
+from benchmarks.trial import KeptUp, Trial
 from benchmarks.work import (
-    Bench,
     Ledger,
     ended,
     fill,
@@ -34,7 +38,8 @@ from taskmill.store.sqlite.store import Durability
 
 N = 20
 FLOORS = {floor.name: floor for scenario in SCENARIOS for floor in scenario.floors}
-IN_MEMORY = [scenario for scenario in SCENARIOS if not scenario.needs_file]
+IN_MEMORY = [s for s in SCENARIOS if not s.needs_file and s not in FEATURES]
+"""Features are queued and timed as what comes before them."""
 
 
 def setting_in(
@@ -106,6 +111,51 @@ def test_a_run_that_is_not_exactly_once_is_found(
     assert drained_with(tmp_path, ran) == problem
 
 
+@pytest.mark.parametrize(
+    ("runs", "problem"),
+    [(1, None), (2, "20 of 20 tasks did not run 2 times")],
+)
+def test_how_often_tasks_are_to_run_is_part_of_a_trial(
+    runs: int, problem: str | None, tmp_path: Path
+) -> None:
+    sample = anyio.run(Trial(runs=runs).measure, setting_in(tmp_path, in_memory=True))
+    assert sample.problem == problem
+
+
+def test_what_goes_wrong_beside_a_trial_is_found(tmp_path: Path) -> None:
+    async def kept_up() -> str:
+        return "a reader missed 3 events"
+
+    @asynccontextmanager
+    async def beside(_: Scheduler, __: int) -> AsyncGenerator[KeptUp]:
+        yield kept_up
+
+    sample = anyio.run(Trial(beside=beside).measure, setting_in(tmp_path, in_memory=True))
+    assert sample.problem == "a reader missed 3 events"
+
+
+def test_a_store_may_have_fewer_tasks_where_they_are_pruned(tmp_path: Path) -> None:
+    async def prune() -> list[str | None]:
+        setting, ledger = setting_in(tmp_path, in_memory=True), Ledger()
+        async with scheduler(setting, ledger) as opened:
+            await opened.submit_many(steps(N))
+            await finish(opened, N)
+            await opened.delete(ids=await opened.ids(status=TaskStatus.COMPLETED, types=[Step]))
+            return [
+                await find_problem(opened, ledger, N, least_kept=least) for least in (0, 1, None)
+            ]
+
+    problem = "20 tasks ran, and the store has 0 as completed"
+    assert anyio.run(prune) == [None, problem, problem]
+
+
+def test_a_scenario_may_have_fewer_tasks_and_its_own_slots(tmp_path: Path) -> None:
+    scenario = attrs.evolve(SCENARIOS[0], most_n=7, concurrency=1)
+    own = scenario.setting(setting_in(tmp_path))
+    assert (own.n, own.concurrency) == (7, 1)
+    assert attrs.evolve(scenario, most_n=N + 1).setting(setting_in(tmp_path)).n == N
+
+
 def test_a_store_that_disagrees_is_found(tmp_path: Path) -> None:
     async def open_without_running() -> str | None:
         setting, ledger = setting_in(tmp_path), Ledger()
@@ -165,7 +215,7 @@ def test_a_wrong_run_fails_the_command(
     async def find_fault(_: Scheduler, __: Ledger, ___: int) -> str:
         return "1 of 20 tasks did not run"
 
-    monkeypatch.setattr("benchmarks.scenarios.find_problem", find_fault)
+    monkeypatch.setattr("benchmarks.life.find_problem", find_fault)
     kept = tmp_path / "kept.json"
     assert main(["drain", *arguments(tmp_path, kept)]) == 1
     [result] = json.loads(kept.read_text())["results"]
@@ -195,10 +245,12 @@ def test_the_json_has_the_documented_shape(
     }
     latency, drain = found["results"]
     assert latency.keys() == {field.name for field in attrs.fields(document.Result)}
-    assert latency["floor"].keys() == {"name", "unit", "value"}
+    assert latency["floor"].keys() == {"name", "unit", "value", "cpu_us"}
     assert (latency["unit"], drain["unit"]) == ("ms", "1/s")
     assert latency["p99"] >= latency["median"]
     assert drain["p99"] is None
+    assert drain["cpu_us"] > 0
+    assert latency["cpu_us"] is None
     for result in (latency, drain):
         assert result["exactly_once"] is True
         assert (result["n"], result["runs"]) == (N, 2)
@@ -277,6 +329,33 @@ def test_a_comparison_of_unlike_runs_says_so() -> None:
     assert "differ" not in report.comparison(kept_with(one), kept_with(one))
 
 
+def test_a_trend_shows_each_run_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept"
+    history.keep(kept, kept_with(result("drain", 1000, Unit.RATE, 0.1)))
+    history.keep(
+        kept, kept_with(result("drain", 900, Unit.RATE, 0.1), result("open", 2, Unit.MS, 1))
+    )
+    assert main(["--trend", str(kept)]) == 0
+    _, drain, opening = capsys.readouterr().out.splitlines()
+    assert drain.split() == ["drain", "1,000", "1/s", "900", "1/s"]
+    assert opening.split() == ["open", "-", "2.00", "ms"]
+    history.keep(kept, kept_with(n=7))
+    assert "Not all of them were asked for the same" in history.trend(kept)
+
+
+def test_a_run_leaves_its_document_in_the_history(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    for _ in range(2):
+        assert main(["duplicates", "-n", "3", "--repeat", "1", "--history", str(kept)]) == 0
+    assert [len(document.read(path).results) for path in kept.iterdir()] == [1, 1]
+
+
+def test_a_history_without_runs_says_how_to_begin_one(tmp_path: Path) -> None:
+    assert "--history" in history.trend(tmp_path / "none")
+
+
 def test_a_target_is_met_from_its_own_side() -> None:
     assert is_met(AtLeast(100), 100, 0)
     assert not is_met(AtLeast(100), 99, 0)
@@ -284,6 +363,19 @@ def test_a_target_is_met_from_its_own_side() -> None:
     assert not is_met(AtMost(5), 6, 0)
     assert is_met(OfFloor(0.9), 0, 0.9)
     assert not is_met(OfFloor(0.9), 0, 0.8)
+
+
+def test_the_cpu_time_of_a_task_is_compared_with_that_of_the_floor() -> None:
+    one = result("retry", 1000, Unit.RATE, 0.5)
+    floor = attrs.evolve(one.floor, cpu_us=80.0)
+    measured = attrs.evolve(one, name="retry", cpu_us=120.0, floor=floor)
+    alone = attrs.evolve(measured, floor=one.floor)
+    assert notes(measured) == "retry: CPU 120.0 us a task, 1.50 x that of floor"
+    assert notes(alone) == "retry: CPU 120.0 us a task"
+
+
+def notes(of: document.Result) -> str:
+    return report.results(kept_with(of), SCENARIOS).splitlines()[-1]
 
 
 def test_a_target_is_shown_only_under_its_conditions() -> None:
@@ -302,7 +394,17 @@ def test_the_list_names_every_scenario_and_floor(capsys: pytest.CaptureFixture[s
         assert floor.description in listed
 
 
-@pytest.mark.parametrize("wrong", [["no-such"], ["-n", "0"], ["--repeat", "x"]])
+def test_a_pattern_names_scenarios(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    options = ["-n", "3", "--repeat", "1", "--memory", "--json", str(kept)]
+    assert main(["event*", "duplicates", "events-1", *options]) == 0
+    names = [result.name for result in document.read(kept).results]
+    assert names == ["events-1", "events-10", "duplicates"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [["no-such"], ["drain", "no-such*"], ["-n", "0"], ["--repeat", "x"]]
+)
 def test_what_cannot_be_measured_is_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit):
         main(wrong)
