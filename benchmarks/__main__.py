@@ -52,6 +52,7 @@ def _measure(asked: Namespace, scenarios: Sequence[Scenario]) -> int:
             concurrency=asked.concurrency,
             durability=asked.durability,
             in_memory=asked.memory,
+            uvloop=asked.uvloop,
         )
         taken = measure(scenarios, setting, repeat=asked.repeat, told=tell)
     tell("")
@@ -84,6 +85,7 @@ def _parser() -> ArgumentParser:
     add("--history", type=Path, metavar="FOLDER", help="write them there, named by the time")
     add("--durability", choices=("power", "process"), default="power")
     add("--memory", action="store_true", help="a database in memory in place of a file")
+    add("--uvloop", action="store_true", help="uvloop's event loop in place of asyncio's")
     add("--dir", type=Path, help="where databases are made (default: the system's place)")
     add("--list", action="store_true", help="show the scenarios and floors there are")
     add("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="compare two JSON files")

@@ -36,6 +36,7 @@ class Conditions:
     repeat: int
     durability: str
     memory: bool
+    uvloop: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -91,6 +92,7 @@ def document(taken: Sequence[Figures], setting: Setting, *, repeat: int) -> Docu
             repeat=repeat,
             durability=setting.durability,
             memory=setting.in_memory,
+            uvloop=setting.uvloop,
         ),
         results=[_result(figures) for figures in taken],
     )

@@ -63,4 +63,8 @@ def measure(
 def _sample(run: Callable[[Setting], Awaitable[Sample]], setting: Setting) -> Sample:
     gc.collect()
     with TemporaryDirectory(prefix="bench-", dir=setting.folder) as folder:
-        return anyio.run(run, attrs.evolve(setting, folder=Path(folder)))
+        return anyio.run(
+            run,
+            attrs.evolve(setting, folder=Path(folder)),
+            backend_options={"use_uvloop": setting.uvloop},
+        )

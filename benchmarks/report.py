@@ -76,6 +76,7 @@ def _times_faster(old: float, new: float, unit: str) -> str:
 def _conditions(kept: Document) -> str:
     machine, asked = kept.machine, kept.conditions
     store = "in memory" if asked.memory else f"durability {asked.durability}"
+    store += ", uvloop" if asked.uvloop else ""
     return (
         f"Python {machine.python}, SQLite {machine.sqlite}, {machine.cpus} CPUs; {store}, "
         f"{asked.concurrency} slots, {asked.repeat} runs"

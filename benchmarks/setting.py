@@ -36,6 +36,8 @@ class Setting:
     concurrency: int
     durability: Durability
     in_memory: bool
+    uvloop: bool = False
+    """On uvloop's event loop in place of asyncio's own."""
 
     @property
     def database(self) -> str:

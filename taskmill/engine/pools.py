@@ -243,4 +243,6 @@ class Pool:
     def _value_of(self, share: Share) -> tuple[int, float, str] | None:
         if share not in self._lanes:
             return None
+        if not share.held:  # as most groups of many
+            return share.paid, 0.0, share.name
         return self._shares.value(share, self._now), share.held / share.weight, share.name

@@ -42,7 +42,7 @@ class Pauses:
 
     def is_held(self, scope: PauseScope, name: str = "") -> bool:
         """Whether a pause of this scope holds now."""
-        return (scope, name) in self._held
+        return bool(self._held) and (scope, name) in self._held
 
     def end(self, scope: PauseScope, name: str, ended_ms: int) -> None:
         """A pause holds no longer."""

@@ -278,6 +278,7 @@ PLANS: dict[str, set[str]] = {
         ("SEARCH taskmill_tasks USING INDEX taskmill_windows (identity=? AND unique_until_ms>?)"),
     },
     "insert": set(),
+    "insert_plain": set(),
     "insert_tag": set(),
     "is_any_paused": {
         "SCAN taskmill_pauses USING INDEX taskmill_held",

@@ -50,14 +50,14 @@ from taskmill.rules.schedules import fire, pause_undeclared, set_schedule, steer
 from taskmill.store.sqlite import inbox, tags
 from taskmill.store.sqlite.carrying import full_record, run_rule
 from taskmill.store.sqlite.deleting import delete
-from taskmill.store.sqlite.rows import insert_values, pause_of
+from taskmill.store.sqlite.rows import insert_values, is_plain, is_root, pause_of, plain_values
 from taskmill.store.sqlite.statements import SQL
 from taskmill.store.sqlite.transactions import alone, is_of_the_disk, transaction
 
 log = logging.getLogger("taskmill.store")
 
 COMPLETED = TaskStatus.COMPLETED
-_COMPLETES = -1
+_COMPLETES, _ARRIVES = -1, -2
 _DONE = Settled(status=COMPLETED)
 _SHORT = 4096
 """Characters of a result; a longer one is not worth being copied into a list of them."""
@@ -144,14 +144,19 @@ def _apply_all(db: sqlite3.Connection, changes: Sequence[Change]) -> Iterator[Ef
             yield from (_apply_one(db, change) for change in alike)
         elif likeness == _COMPLETES:
             yield from _complete(db, cast("list[Settlement]", [*alike]))
+        elif likeness == _ARRIVES:
+            yield from _arrive(db, cast("list[Submit]", [*alike]))
         else:
             yield from _claim(db, cast("list[Claim]", [*alike]))
 
 
 def _likeness(change: Change) -> int | None:
-    """The time of a claim, `_COMPLETES` for a run that has just returned; None for the rest."""
+    """The time of a claim, `_COMPLETES` for a run that has just returned, `_ARRIVES` for the submit
+    of one task that comes from no other; None for the rest."""
     if isinstance(change, Claim):
         return change.now_ms
+    if isinstance(change, Submit) and len(change.tasks) == 1 and is_root(change.tasks[0]):
+        return _ARRIVES
     if isinstance(change, Settlement) and change.status is COMPLETED:
         is_short = change.result is None or len(change.result) <= _SHORT
         if is_short and change.io is None and not change.finalizes:
@@ -235,17 +240,38 @@ def _submit(db: sqlite3.Connection, change: Submit) -> tuple[Placed, ...] | Refu
     return tuple(placed)
 
 
+def _arrive(
+    db: sqlite3.Connection, submits: Sequence[Submit]
+) -> Iterator[tuple[Placed, ...] | Refused]:
+    """Make submits of one root task each: all at once, where nothing stands in the way of any."""
+    at_once = None
+    if len(submits) > 1:
+        db.execute("SAVEPOINT arrive")
+        at_once = _insert_all(db, [submit.tasks[0] for submit in submits])
+        if at_once is None:
+            db.execute("ROLLBACK TO arrive")
+        db.execute("RELEASE arrive")
+    if at_once is None:
+        yield from (_submit(db, submit) for submit in submits)
+    else:
+        yield from ((placed,) for placed in at_once)
+
+
 def _insert_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Placed, ...] | None:
     """Insert tasks that nothing stands in the way of; None, and a roll-back due, if something does.
 
     Nobody else writes meanwhile, so that the ids AUTOINCREMENT gives follow each other.
     """
-    if any(task.parent is not None or task.depends_on for task in tasks):
+    if not all(is_root(task) for task in tasks):
         return None
     if db.execute(SQL["has_windows"]).fetchone() is not None:
         return None
-    rows = [insert_values(task, follow_up=False) for task in tasks]
-    if db.executemany(SQL["insert"], rows).rowcount != len(tasks):
+    if all(is_plain(task) for task in tasks):
+        cursor = db.executemany(SQL["insert_plain"], map(plain_values, tasks))
+    else:
+        rows = [insert_values(task, follow_up=False) for task in tasks]
+        cursor = db.executemany(SQL["insert"], rows)
+    if cursor.rowcount != len(tasks):
         return None
     last = int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
     first = last - len(tasks) + 1

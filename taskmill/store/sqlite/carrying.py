@@ -59,6 +59,8 @@ from taskmill.store.sqlite.rows import (
     error_values,
     insert_values,
     is_linked,
+    is_plain,
+    plain_values,
     put_values,
     record_of,
     settle_values,
@@ -91,8 +93,12 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
             window = (task.identity, task.created_at_ms)
             if not follow_up and db.execute(SQL["in_window"], window).fetchone() is not None:
                 return None
-            values = insert_values(task, follow_up=follow_up, status=status, arriving=arriving)
-            cursor = db.execute(SQL["insert"], values)
+            is_new = status is TaskStatus.PENDING and not (follow_up or arriving)
+            if is_new and is_plain(task):
+                cursor = db.execute(SQL["insert_plain"], plain_values(task))
+            else:
+                values = insert_values(task, follow_up=follow_up, status=status, arriving=arriving)
+                cursor = db.execute(SQL["insert"], values)
             if not cursor.rowcount:
                 return None
             inserted = TaskId(cursor.lastrowid or 0)

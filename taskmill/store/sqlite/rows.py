@@ -23,6 +23,8 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _STATUS = {status.value: status for status in TaskStatus}
 _STAGE = {value: Stage(value) for value in (0, 1, 2, 4, 5, 6, 8)}
 CANCEL = OnDependencyFailure.CANCEL
+MAX_INTERRUPTIONS = 5
+"""The default of the column."""
 
 
 def record_of(
@@ -99,6 +101,46 @@ def _error_of(row: Sequence[Any]) -> ErrorRecord:
     return ErrorRecord(type=kind, message=message, traceback=traceback, run=run, at=from_ms(at))
 
 
+def is_root(new: NewTask) -> bool:
+    """Whether a new task has neither a parent nor what it waits for."""
+    return new.parent is None and not new.depends_on
+
+
+def is_plain(new: NewTask) -> bool:
+    """Whether the insert_plain statement says all there is to say of a new task."""
+    return (
+        new.label is None
+        and not new.tags
+        and new.due_at_ms is None
+        and new.run_at_ms is None
+        and is_root(new)
+        and new.max_retries is None
+        and new.options is None
+        and new.expires_at_ms is None
+        and new.ttl_ms is None
+        and new.unique_for_ms is None
+        and new.schedule is None
+        and new.fail_fast
+        and new.on_dependency_failure is CANCEL
+        and new.max_interruptions == MAX_INTERRUPTIONS
+    )
+
+
+def plain_values(new: NewTask) -> tuple[object, ...]:
+    """The values of the insert_plain statement."""
+    return (
+        new.type,
+        new.domain,
+        new.payload,
+        new.identity,
+        new.key,
+        new.group,
+        new.priority,
+        new.created_at_ms,
+        new.ready_at_ms,
+    )
+
+
 def insert_values(
     new: NewTask,
     *,
@@ -119,7 +161,7 @@ def insert_values(
         new.label,
         tags_text(new.tags),
         new.group,
-        "pending" if status is TaskStatus.PENDING else status.value,
+        status.value,
         new.priority,
         new.max_retries,
         new.options,
