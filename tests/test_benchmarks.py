@@ -242,6 +242,7 @@ def test_the_json_has_the_documented_shape(
         "repeat": 2,
         "durability": "power",
         "memory": False,
+        "uvloop": False,
     }
     latency, drain = found["results"]
     assert latency.keys() == {field.name for field in attrs.fields(document.Result)}
