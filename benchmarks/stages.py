@@ -27,7 +27,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "encode payload": ("define/codec/codec:encode",),
     "key, identity": ("rules/dedup:identity",),
-    "SQL: insert": ("store/sqlite/batch:_submit", "store/sqlite/batch:_insert_all"),
+    "SQL: insert": (
+        "store/sqlite/batch:_submit",
+        "store/sqlite/batch:_arrive",
+        "store/sqlite/batch:_insert_all",
+    ),
     "queue": (
         "engine/ready",
         "engine/dispatcher:add",
@@ -60,6 +64,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "SQL: settle": (
         "store/sqlite/batch:_apply_one",
+        "store/sqlite/batch:_complete",
         "store/sqlite/rows:settle_values",
         "store/sqlite/tags",
     ),

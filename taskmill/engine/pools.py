@@ -193,20 +193,24 @@ class Pool:
         """The first lane of the group with the smallest value; all at the floor are equal."""
         shares = self._shares
         ahead, level = self._ahead, self._level
-        while (share := ahead.peek()) is not None and ahead.top()[0] <= shares.floor:
+        next_ahead = ahead.peek()
+        while next_ahead is not None and ahead.top()[0] <= shares.floor:
             ahead.pop()
-            level.push(share)
+            level.push(next_ahead)
+            next_ahead = ahead.peek()
         while level and (share := level.peek()) is not None:
             if shares.value(share, self._now) > shares.floor:
                 level.pop()
                 ahead.push(share)
+                next_ahead = ahead.peek()
             elif (first := self._first_of(share)) is not None:
                 return first
-        while (share := ahead.peek()) is not None:
-            if (first := self._first_of(share)) is not None:
+        while next_ahead is not None:
+            if (first := self._first_of(next_ahead)) is not None:
                 if raises_floor:
                     shares.raise_floor(ahead.top()[0])
                 return first
+            next_ahead = ahead.peek()
         return None
 
     def _first_of(self, share: Share) -> LaneQueue | None:

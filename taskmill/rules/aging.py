@@ -35,10 +35,13 @@ class AgingRule:
 
     def next_change(self, base: int, waited: int) -> int | None:
         """After how many more milliseconds of waiting the effective priority changes next."""
-        if not self.is_on or self.effective(base, waited) <= self.ceiling:
+        if not self.is_on or base <= self.ceiling:
             return None
-        steps = max(0, waited - self.grace) // self.step
-        return self.grace + (steps + 1) * self.step - waited
+        aged = waited - self.grace
+        steps = aged // self.step if aged > 0 else 0
+        if base - steps <= self.ceiling:
+            return None
+        return (steps + 1) * self.step - aged
 
 
 class AgeClock:
@@ -69,7 +72,7 @@ class AgeClock:
 
     def waited(self, ready_at: int, now: int) -> int:
         """For how many milliseconds a task has waited that became ready at ``ready_at``."""
-        if not self._starts:
+        if not self._starts or self._ends[-1] <= ready_at:
             return max(0, now - ready_at)
         return max(
             0, now - ready_at - max(0, self._paused_until(now) - self._paused_until(ready_at))

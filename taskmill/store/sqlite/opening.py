@@ -19,6 +19,9 @@ from taskmill.store.sqlite.carrying import run_rule
 from taskmill.store.sqlite.rows import pause_of, record_of
 from taskmill.store.sqlite.statements import MIGRATIONS, SQL
 
+CACHE_KIB = 32 * 1024
+"""Room for the index that finds duplicates, whose pages come in no order, of a million tasks."""
+
 
 def configure(db: sqlite3.Connection, *, durability: str) -> None:
     """Settings of the writing connection."""
@@ -27,6 +30,7 @@ def configure(db: sqlite3.Connection, *, durability: str) -> None:
     db.execute(f"PRAGMA synchronous = {durability}")
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA temp_store = MEMORY")
+    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
 
 def configure_reader(db: sqlite3.Connection) -> None:
