@@ -35,9 +35,6 @@ Receive: TypeAlias = Callable[[Effect | StoreError], None]
 _OURS = (Claim, Settlement, Promote, Refill, Expire, Fire, Collect, Prune)
 """Changes that nobody outside the engine waits for."""
 
-_AGAIN = (Claim, Promote, Refill, Expire, Fire, Collect)
-"""Changes that are proposed again where the database refused them."""
-
 _QUIET = frozenset({Claim, Settlement})
 """Changes whose effects say themselves, by `Writer.wake`, where more is to be proposed for them."""
 
