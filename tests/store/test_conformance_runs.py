@@ -396,6 +396,31 @@ async def test_a_value_no_row_can_hold_fails_its_own_change_only(store: Store) -
     assert await store.get(TaskId(2**63)) is None
 
 
+async def test_results_that_end_together_come_back_and_one_no_row_can_hold_fails_alone(
+    store: Store,
+) -> None:
+    results = [
+        '"a\\u0000 \\"\\n"',
+        '"\U0001f600 é"',
+        '"\ud800"',
+        None,
+        '{"n":12345678901234567890}',
+    ]
+    running = [await claim(store, await submit_one(store, new_task(f"{n}"))) for n in range(5)]
+    effects = await store.apply(
+        [
+            settle(record, Returned(result), now_ms=T0 + n)
+            for n, (record, result) in enumerate(zip(running, results, strict=True))
+        ]
+    )
+    assert isinstance(effects.pop(2), StoreError)
+    assert effects == [Settled(status=TaskStatus.COMPLETED)] * 4
+    found = [await record_of(store, record.id) for record in running]
+    assert [record.result for record in found] == [*results[:2], None, *results[3:]]
+    assert found[2].status is TaskStatus.RUNNING
+    assert found[4].finished_at == from_ms(T0 + 4)
+
+
 async def test_the_error_of_a_first_attempt_is_seen_while_it_waits(store: Store) -> None:
     running = await claim(store, await submit_one(store, new_task("a")))
     await end(store, running, raised(1, delay_ms=500))

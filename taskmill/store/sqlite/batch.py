@@ -281,7 +281,8 @@ def _insert_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Place
 
 def _complete(db: sqlite3.Connection, settlements: Sequence[Settlement]) -> Iterator[Settled]:
     """Settle runs that have returned: those whose end is nobody else's concern at once."""
-    ended = json.dumps([(each.id, each.run, each.now_ms, each.result) for each in settlements])
+    rows = [(each.id, each.run, each.now_ms, each.result) for each in settlements]
+    ended = json.dumps(rows, ensure_ascii=False)  # what is no UTF-8 is refused, not made it
     done = {task for (task,) in db.execute(SQL["complete"], (ended,)).fetchall()}
     for settlement in settlements:
         yield _DONE if settlement.id in done else run_rule(db, end_run(settlement))
