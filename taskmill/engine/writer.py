@@ -35,6 +35,9 @@ Receive: TypeAlias = Callable[[Effect | StoreError], None]
 _OURS = (Claim, Settlement, Promote, Refill, Expire, Fire, Collect, Prune)
 """Changes that nobody outside the engine waits for."""
 
+_AGAIN = (Claim, Promote, Refill, Expire, Fire, Collect, Prune)
+"""Changes that are proposed again where the database refused them."""
+
 _QUIET = frozenset({Claim, Settlement})
 """Changes whose effects say themselves, by `Writer.wake`, where more is to be proposed for them."""
 
@@ -92,7 +95,7 @@ class Writer:
     _pause: float = 0
     """Seconds until the next try while writing fails; zero while it works."""
     _refused: str | None = None
-    """What the database last said of a claim, or of a read for the queue, that it refused alone."""
+    """What the database last said of what it refused alone and is asked again."""
 
     def send(self, change: Change, receive: Receive) -> None:
         """Have ``change`` written; ``receive`` is called after its commit.
@@ -208,7 +211,7 @@ class Writer:
                 self._has_changed = True
             if isinstance(effect, StoreError):
                 self.meters.change_refused()
-                if isinstance(change, Claim | Promote | Refill | Expire):
+                if isinstance(change, _AGAIN):
                     refused = effect
         if refused is not None:
             await self._back_off(refused)
@@ -218,7 +221,7 @@ class Writer:
             self._pause, self._refused = 0, None
 
     async def _back_off(self, refused: StoreError) -> None:
-        """A claim, or a read for the queue, was refused alone: it is proposed again later."""
+        """A claim, or what is due, was refused alone: it is proposed again later."""
         if self._refused != str(refused):
             self._refused = str(refused)
             log.error("%s; it will be tried again", refused)

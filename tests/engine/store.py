@@ -17,10 +17,16 @@ class FailingStore(SqliteStore):
         self.fails: BaseException | None = None
         self.refused: int | None = None
         """The task whose claims are refused."""
+        self.refused_kind: type[Change] | None = None
+        """Changes of this kind are all refused, each alone."""
         self.batches = 0
+        self.most_batches = 1_000_000
+        """More are a fault, so that a test ends where virtual time would not go on."""
 
     async def apply(self, changes: Sequence[Change]) -> list[Effect | StoreError]:
         self.batches += 1
+        if self.batches > self.most_batches:
+            raise AssertionError(f"over {self.most_batches} batches were written")
         if self.fails is not None:
             raise self.fails
         taken = [change for change in changes if not self._refuses(change)]
@@ -30,4 +36,6 @@ class FailingStore(SqliteStore):
         ]
 
     def _refuses(self, change: Change) -> bool:
+        if self.refused_kind is not None and isinstance(change, self.refused_kind):
+            return True
         return isinstance(change, Claim) and change.id == self.refused

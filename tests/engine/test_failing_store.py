@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ from taskmill import (
     Context,
     Domain,
     Drain,
+    Every,
     InvalidState,
     Scheduler,
     SchedulerFailed,
@@ -19,6 +21,7 @@ from taskmill import (
     StoreError,
     TaskStatus,
 )
+from taskmill.model.changes import Change, Expire, Fire, Promote
 from taskmill.testing import virtual_time
 from tests.engine.app import SECOND, Board, Nap, Work, domains
 from tests.engine.store import FailingStore
@@ -148,6 +151,21 @@ async def test_a_claim_that_is_refused_alone_is_not_tried_again_at_once() -> Non
         store.refused = None
         assert await scheduler.result(bad) == "bad"
         await scheduler.idle()
+
+
+@pytest.mark.parametrize("kind", [Fire, Expire, Promote])
+async def test_what_is_due_and_refused_alone_is_not_tried_again_at_once(kind: type[Change]) -> None:
+    store = FailingStore()
+    async with virtual_time() as clock, scheduler_on(store, clock) as scheduler:
+        await scheduler.schedule(Nap(name="often"), Every(SECOND), "often")
+        await scheduler.submit(Nap(name="late"), delay=SECOND)
+        await scheduler.submit(Nap(name="never"), delay=timedelta(hours=1), ttl=SECOND)
+        store.refused_kind, store.most_batches = kind, store.batches + 400
+        await anyio.sleep(60)
+        store.refused_kind = None
+        await anyio.sleep(10)
+        assert await scheduler.count(status=TaskStatus.EXPIRED) == 1
+        assert await scheduler.count(status=TaskStatus.COMPLETED) > 5
 
 
 async def test_signals_end_a_service_whose_store_fails_for_good() -> None:
