@@ -154,7 +154,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         ],
         "One index allows one task and one follow-up of an identity": [
             "tests/store/test_schema.py::test_one_active_task_stands_for_an_identity",
-            "tests/store/test_schema.py::test_ended_tasks_do_not_hold_their_identity",
+            "tests/store/test_schema.py::test_a_task_that_has_ended_gives_its_identity_up_when_another_needs_it",
         ],
         "SUPERSEDE: the old one ends as superseded": [
             "tests/life/test_duplicates.py::test_superseding_a_waiting_task_ends_it_and_the_new_one_has_its_own_options",

@@ -28,10 +28,13 @@ from .conformance import (
     apply_one,
     claim,
     complete,
+    end,
     expect,
     moved,
     new_task,
+    raised,
     record_of,
+    revive,
     submit,
     submit_one,
     unstorable,
@@ -260,6 +263,52 @@ async def test_the_identity_is_free_again_when_its_task_has_ended(store: Store) 
 
 
 # --- batches -------------------------------------------------------------------------------------
+
+
+async def test_work_that_was_done_before_is_done_again_by_one_submit(store: Store) -> None:
+    work = [new_task(f"{n}") for n in range(5)]
+    for placed in await submit(store, *work[1:4]):
+        await complete(store, await claim(store, placed.id))
+    again = await submit(store, *work)
+    assert {placed.outcome for placed in again} == {SubmitOutcome.INSERTED}
+    assert [placed.id for placed in again] == [*range(again[0].id, again[0].id + 5)]
+    joined = await submit(store, *work)
+    assert [placed.id for placed in joined] == [placed.id for placed in again]
+
+
+async def test_submits_that_come_together_are_each_placed(store: Store) -> None:
+    done = await claim(store, await submit_one(store, new_task("done")))
+    await complete(store, done)
+    waiting = await submit_one(store, new_task("waiting"))
+    names = ("new", "done", "waiting", "new")
+    effects = await store.apply([Submit((new_task(name),)) for name in names])
+    placed = [expect(effect, tuple)[0] for effect in effects]
+    assert [each.outcome.value for each in placed] == [
+        "inserted",
+        "inserted",
+        "duplicate",
+        "duplicate",
+    ]
+    assert (placed[2].id, placed[3].id) == (waiting, placed[0].id)
+
+
+async def test_a_duplicate_uses_no_id_up(store: Store) -> None:
+    first = await submit_one(store, new_task("a"))
+    await submit(store, new_task("a"))
+    await store.apply([Submit((new_task(name),)) for name in ("a", "a")])
+    assert await submit_one(store, new_task("b")) == first + 1
+
+
+async def test_a_revived_task_stands_for_its_work_again_though_another_did_it_since(
+    store: Store,
+) -> None:
+    first = await claim(store, await submit_one(store, new_task("a")))
+    await end(store, first, raised(1, delay_ms=None))
+    await complete(store, await claim(store, await submit_one(store, new_task("a"))))
+    revived = expect(await revive(store, first.id), Changed)
+    assert revived.named == (first.id,)
+    [placed] = await submit(store, new_task("a"))
+    assert (placed.id, placed.outcome) == (first.id, SubmitOutcome.DUPLICATE)
 
 
 async def test_an_empty_batch_has_no_effects(store: Store) -> None:

@@ -53,7 +53,7 @@ PLAIN, RUNNING, FOLLOWED, STOPPED, WORN, LATE, DUE = (TaskId(n) for n in range(1
 FOLLOW_UP = TaskId(8)
 """Behind `FOLLOWED`; another one is behind `STOPPED`."""
 
-PARENT, CHILD, OTHER_CHILD, DEPENDENT, OWING, SUSPECT = (TaskId(n) for n in range(12, 18))
+PARENT, CHILD, OTHER_CHILD, DEPENDENT, OWING, SUSPECT = (TaskId(n) for n in range(10, 16))
 """Two children run for a parent that waits; `DEPENDENT` needs one, and others need `RUNNING`."""
 
 

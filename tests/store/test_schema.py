@@ -10,7 +10,7 @@ import pytest
 
 from taskmill.model.status import TERMINAL, TaskStatus
 from taskmill.store.sqlite import opening
-from taskmill.store.sqlite.statements import MIGRATIONS
+from taskmill.store.sqlite.statements import MIGRATIONS, SQL
 
 from .conformance import T0
 
@@ -135,6 +135,8 @@ NONSENSE: list[tuple[TaskStatus, Mapping[str, object]]] = [
             {"identity": b"short"},
             {"identity": None},
             {"is_follow_up": 2},
+            {"is_replaced": 1},
+            {"is_replaced": 2},
             {"group_name": ""},
             {"priority": -1},
             {"priority": 256},
@@ -257,10 +259,16 @@ def test_one_active_task_stands_for_an_identity(db: sqlite3.Connection, status: 
         insert(db, follow_up)
 
 
-def test_ended_tasks_do_not_hold_their_identity(db: sqlite3.Connection) -> None:
+def test_a_task_that_has_ended_gives_its_identity_up_when_another_needs_it(
+    db: sqlite3.Connection,
+) -> None:
     for status in TERMINAL:
         insert(db, sensible(status))
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            insert(db, ROW)
+        assert db.execute(SQL["make_way"], (ROW["identity"],)).rowcount == 1
     insert(db, ROW)
+    assert db.execute(SQL["make_way"], (ROW["identity"],)).rowcount == 0
 
 
 HELD: dict[str, object] = {"scope": "group", "name": "g", "since_ms": T0}

@@ -74,15 +74,14 @@ PLANS: dict[str, set[str]] = {
     "add_tag": {
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
     },
-    "among_active": {
-        "SCAN taskmill_tasks USING INDEX taskmill_follow_up",
-        "SCAN taskmill_tasks USING INDEX taskmill_standing",
-    },
     "among_blocked": {
         "SCAN taskmill_tasks USING INDEX taskmill_blocked",
     },
     "among_children": {
         "SEARCH taskmill_tasks USING INDEX taskmill_children (parent=?)",
+    },
+    "among_waiting": {
+        "SCAN taskmill_tasks USING INDEX taskmill_with_children",
     },
     "among_finished": {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
@@ -240,8 +239,12 @@ PLANS: dict[str, set[str]] = {
     },
     "forget_pauses": {
         "SCAN taskmill_pauses",
-        "SEARCH taskmill_tasks USING INDEX taskmill_follow_up",
-        "SEARCH taskmill_tasks USING INDEX taskmill_standing",
+        "SEARCH (subquery-5)",
+        "SEARCH taskmill_tasks USING INDEX taskmill_blocked",
+        "SEARCH taskmill_tasks USING INDEX taskmill_due (due_at_ms>?)",
+        "SEARCH taskmill_tasks USING INDEX taskmill_ready",
+        "SEARCH taskmill_tasks USING INDEX taskmill_running",
+        "SEARCH taskmill_tasks USING INDEX taskmill_with_children",
     },
     "get": {
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
@@ -290,6 +293,16 @@ PLANS: dict[str, set[str]] = {
         "SCAN taskmill_tasks USING INDEX taskmill_ready",
     },
     "link": set(),
+    "make_way": {
+        "SEARCH taskmill_tasks USING INDEX taskmill_standing (identity=?)",
+    },
+    "make_way_for": {
+        "SEARCH taskmill_tasks USING INDEX taskmill_standing (identity=?)",
+        "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
+    },
+    "place": {
+        "SEARCH taskmill_tasks USING INDEX taskmill_standing (identity=?)",
+    },
     "mark": {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",

@@ -48,7 +48,7 @@ from taskmill.rules.ending import cancel, cancel_where, end_run, expire
 from taskmill.rules.reviving import reorder, revive, revive_where, set_tags
 from taskmill.rules.schedules import fire, pause_undeclared, set_schedule, steer_schedule
 from taskmill.store.sqlite import inbox, tags
-from taskmill.store.sqlite.carrying import full_record, run_rule
+from taskmill.store.sqlite.carrying import full_record, make_way, run_rule
 from taskmill.store.sqlite.deleting import delete
 from taskmill.store.sqlite.rows import insert_values, is_plain, is_root, pause_of, plain_values
 from taskmill.store.sqlite.statements import SQL
@@ -218,12 +218,10 @@ def _submit(db: sqlite3.Connection, change: Submit) -> tuple[Placed, ...] | Refu
     """All of the tasks or none: a refusal takes back what was inserted before it."""
     alone = len(change.tasks) == 1
     if not alone:
-        db.execute("SAVEPOINT submit")
         at_once = _insert_all(db, change.tasks)
         if at_once is not None:
-            db.execute("RELEASE submit")
             return at_once
-        db.execute("ROLLBACK TO submit")
+        db.execute("SAVEPOINT submit")
     placed: list[Placed] = []
     for index, task in enumerate(change.tasks):
         effect = run_rule(db, place(task))
@@ -246,11 +244,7 @@ def _arrive(
     """Make submits of one root task each: all at once, where nothing stands in the way of any."""
     at_once = None
     if len(submits) > 1:
-        db.execute("SAVEPOINT arrive")
         at_once = _insert_all(db, [submit.tasks[0] for submit in submits])
-        if at_once is None:
-            db.execute("ROLLBACK TO arrive")
-        db.execute("RELEASE arrive")
     if at_once is None:
         yield from (_submit(db, submit) for submit in submits)
     else:
@@ -258,7 +252,7 @@ def _arrive(
 
 
 def _insert_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Placed, ...] | None:
-    """Insert tasks that nothing stands in the way of; None, and a roll-back due, if something does.
+    """Insert tasks that nothing stands in the way of; None, and nothing done, if something does.
 
     Nobody else writes meanwhile, so that the ids AUTOINCREMENT gives follow each other.
     """
@@ -266,17 +260,29 @@ def _insert_all(db: sqlite3.Connection, tasks: Sequence[NewTask]) -> tuple[Place
         return None
     if db.execute(SQL["has_windows"]).fetchone() is not None:
         return None
-    if all(is_plain(task) for task in tasks):
-        cursor = db.executemany(SQL["insert_plain"], map(plain_values, tasks))
-    else:
-        rows = [insert_values(task, follow_up=False) for task in tasks]
-        cursor = db.executemany(SQL["insert"], rows)
-    if cursor.rowcount != len(tasks):
+    are_plain = all(is_plain(task) for task in tasks)
+    statement = "insert_plain" if are_plain else "insert"
+    values = plain_values if are_plain else _values
+    rows = [values(task) for task in tasks]
+    db.execute("SAVEPOINT insert_all")
+    count = db.executemany(SQL[statement], rows).rowcount
+    if count != len(tasks):
+        db.execute("ROLLBACK TO insert_all")
+        if make_way(db, tasks):
+            count = db.executemany(SQL[statement], rows).rowcount
+        if count != len(tasks):
+            db.execute("ROLLBACK TO insert_all")
+    db.execute("RELEASE insert_all")
+    if count != len(tasks):
         return None
     last = int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
     first = last - len(tasks) + 1
     tags.insert(db, ((TaskId(first + n), task) for n, task in enumerate(tasks) if task.tags))
     return tuple(inserted(task, TaskId(first + index)) for index, task in enumerate(tasks))
+
+
+def _values(task: NewTask) -> tuple[object, ...]:
+    return insert_values(task, follow_up=False)
 
 
 def _complete(db: sqlite3.Connection, settlements: Sequence[Settlement]) -> Iterator[Settled]:

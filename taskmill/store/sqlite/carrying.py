@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, assert_never
 
+from taskmill.model.changes import NewTask
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.status import TaskStatus
 from taskmill.rules.steps import (
@@ -89,22 +90,8 @@ def carry_out(db: sqlite3.Connection, step: AnyStep) -> Any:  # noqa: C901 - a c
     match step:
         case Settle(settlement=settlement):
             return bool(db.execute(SQL["settle"], settle_values(settlement)).rowcount)
-        case Insert(task=task, status=status, follow_up=follow_up, arriving=arriving):
-            window = (task.identity, task.created_at_ms)
-            if not follow_up and db.execute(SQL["in_window"], window).fetchone() is not None:
-                return None
-            is_new = status is TaskStatus.PENDING and not (follow_up or arriving)
-            if is_new and is_plain(task):
-                cursor = db.execute(SQL["insert_plain"], plain_values(task))
-            else:
-                values = insert_values(task, follow_up=follow_up, status=status, arriving=arriving)
-                cursor = db.execute(SQL["insert"], values)
-            if not cursor.rowcount:
-                return None
-            inserted = TaskId(cursor.lastrowid or 0)
-            if task.tags:
-                tags.insert(db, [(inserted, task)])
-            return inserted
+        case Insert(task=task, follow_up=follow_up):
+            return _insert(db, step) if follow_up or _is_free(db, task) else None
         case Put(records=records):
             _put(db, records)
         case PutTags(record=record):
@@ -215,8 +202,51 @@ def full_record(db: sqlite3.Connection, row: Sequence[Any]) -> TaskRecord:
     return record_of(row, errors, needs) if errors or needs else record
 
 
+def make_way(db: sqlite3.Connection, tasks: Iterable[NewTask]) -> bool:
+    """Whether tasks that have ended stood where new ones are to; they do no more."""
+    return db.executemany(SQL["make_way"], [(task.identity,) for task in tasks]).rowcount > 0
+
+
+def _is_free(db: sqlite3.Connection, task: NewTask) -> bool:
+    """Whether nothing stands for the identity of a new task; what has ended makes way for it.
+
+    To try whether it can be inserted would use an id up where it cannot.
+    """
+    window = (task.identity, task.created_at_ms)
+    if db.execute(SQL["in_window"], window).fetchone() is not None:
+        return False
+    for (has_ended,) in db.execute(SQL["place"], (task.identity,)).fetchall():
+        if not has_ended:
+            return False
+        make_way(db, [task])
+    return True
+
+
+def _insert(db: sqlite3.Connection, step: Insert) -> TaskId | None:
+    task, status = step.task, step.status
+    is_new = status is TaskStatus.PENDING and not (step.follow_up or step.arriving)
+    if is_new and is_plain(task):
+        cursor = db.execute(SQL["insert_plain"], plain_values(task))
+    else:
+        values = insert_values(
+            task, follow_up=step.follow_up, status=status, arriving=step.arriving
+        )
+        cursor = db.execute(SQL["insert"], values)
+    if not cursor.rowcount:
+        return None
+    inserted = TaskId(cursor.lastrowid or 0)
+    if task.tags:
+        tags.insert(db, [(inserted, task)])
+    return inserted
+
+
 def _put(db: sqlite3.Connection, records: Sequence[TaskRecord]) -> None:
-    db.executemany(SQL["put"], [put_values(record) for record in records])
+    rows = [put_values(record) for record in records]
+    try:
+        db.executemany(SQL["put"], rows)
+    except sqlite3.IntegrityError:  # a task goes to where another stood that has ended
+        db.executemany(SQL["make_way_for"], [(record.id,) for record in records])
+        db.executemany(SQL["put"], rows)
     tagged = [record for record in records if record.tags]
     tags.finished(db, [record.id for record in tagged if record.status.is_terminal])
     tags.revived(db, [record.id for record in tagged if not record.status.is_terminal])

@@ -28,6 +28,7 @@ _INDEXED = {
     TaskStatus.PENDING: SQL["among_pending"],
     TaskStatus.RUNNING: SQL["among_running"],
     TaskStatus.BLOCKED: SQL["among_blocked"],
+    TaskStatus.WAITING: SQL["among_waiting"],
 }
 
 _CLAUSES = {
@@ -257,17 +258,10 @@ def _by_status(stored: frozenset[TaskStatus]) -> Source | None:
     active, ended = stored & _ACTIVE, stored & TERMINAL
     if active == _ACTIVE and ended == TERMINAL:
         return None
-    parts: list[str] = []
-    vouches = frozenset({"status", "active", "ended"})
-    if active and active <= _INDEXED.keys():
-        parts += [_INDEXED[status] for status in sorted(active)]
-    elif active:
-        parts.append(SQL["among_active"])
-        if active != _ACTIVE:
-            vouches = frozenset[str]()
+    parts = [_INDEXED[status] for status in sorted(active)]
     if ended:
         parts.append(SQL["among_finished"])
-    return Source(sql=_UNION.join(parts), vouches=vouches)
+    return Source(sql=_UNION.join(parts), vouches=frozenset({"status", "active", "ended"}))
 
 
 def _sources(selection: Selection) -> list[Source]:

@@ -8,7 +8,8 @@ WHERE status = 'blocked'
     )
     AND NOT (is_follow_up = 1 AND EXISTS (
         SELECT 1 FROM taskmill_tasks AS ahead
-        WHERE ahead.identity = held.identity AND ahead.is_follow_up = 0 AND ahead.finished_at_ms IS NULL
+        WHERE ahead.identity = held.identity AND ahead.is_follow_up = 0 AND ahead.is_replaced = 0
+            AND ahead.finished_at_ms IS NULL
     ))
 ORDER BY id
 LIMIT 10

@@ -14,6 +14,7 @@ CREATE TABLE taskmill_tasks (
     payload        TEXT    NOT NULL,
     identity       BLOB    NOT NULL CHECK (length(identity) = 16),
     is_follow_up   INTEGER NOT NULL DEFAULT 0 CHECK (is_follow_up IN (0, 1)),
+    is_replaced    INTEGER NOT NULL DEFAULT 0 CHECK (is_replaced IN (0, 1)),
     key            TEXT,
     label          TEXT,
     tags           TEXT,
@@ -52,6 +53,7 @@ CREATE TABLE taskmill_tasks (
     io             TEXT,
     is_linked      INTEGER NOT NULL DEFAULT 0 CHECK (is_linked IN (0, 1)),
     earlier_children INTEGER NOT NULL DEFAULT 0,
+    CHECK (is_replaced = 0 OR finished_at_ms IS NOT NULL),
     CHECK (CASE status
         WHEN 'pending' THEN
             is_follow_up = 0 AND finished_at_ms IS NULL AND result IS NULL
@@ -104,12 +106,12 @@ CREATE INDEX taskmill_due
     ON taskmill_tasks (due_at_ms)
     WHERE due_at_ms IS NOT NULL;
 
--- One active task stands for an identity, and one follow-up behind it. A task is active while it
--- has not finished; by their status, these would be written anew whenever an active task changes
--- its state, and each identity is on a page of its own.
+-- One active task stands for an identity, and one follow-up behind it. A task that has ended stays
+-- in the place of the first until another needs that: each identity is on a page of its own, and to
+-- take it out at the end would write that page as well.
 CREATE UNIQUE INDEX taskmill_standing
     ON taskmill_tasks (identity)
-    WHERE is_follow_up = 0 AND finished_at_ms IS NULL;
+    WHERE is_follow_up = 0 AND is_replaced = 0;
 
 CREATE UNIQUE INDEX taskmill_follow_up
     ON taskmill_tasks (identity)

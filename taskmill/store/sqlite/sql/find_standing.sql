@@ -2,4 +2,4 @@
 SELECT
     {columns}
 FROM taskmill_tasks
-WHERE identity = ? AND is_follow_up = 0 AND finished_at_ms IS NULL
+WHERE identity = ? AND is_follow_up = 0 AND is_replaced = 0 AND finished_at_ms IS NULL

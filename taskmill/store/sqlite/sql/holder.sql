@@ -5,7 +5,8 @@ FROM taskmill_tasks
 WHERE id = coalesce(
     (
         SELECT standing.id FROM taskmill_tasks AS standing
-        WHERE standing.is_follow_up = 0 AND standing.finished_at_ms IS NULL
+        WHERE standing.is_follow_up = 0 AND standing.is_replaced = 0
+            AND standing.finished_at_ms IS NULL
             AND standing.identity = (SELECT identity FROM taskmill_tasks WHERE id = :id)
     ),
     (

@@ -9,7 +9,8 @@ WHERE id IN (
     WHERE child.parent = :id AND child.finished_at_ms IS NULL
     UNION
     SELECT ahead.id FROM taskmill_tasks AS behind JOIN taskmill_tasks AS ahead
-        ON ahead.identity = behind.identity AND ahead.is_follow_up = 0 AND ahead.finished_at_ms IS NULL
+        ON ahead.identity = behind.identity AND ahead.is_follow_up = 0 AND ahead.is_replaced = 0
+            AND ahead.finished_at_ms IS NULL
     WHERE behind.id = :id AND behind.is_follow_up = 1 AND behind.finished_at_ms IS NULL
 )
 ORDER BY id
