@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any, Generic, TypeVar
 
 from taskmill.engine.lanes import Key, LaneQueue
@@ -17,77 +17,108 @@ _SLACK = 64
 
 
 class Heap(Generic[T]):
-    """Items by a key that may have changed since they were pushed.
+    """Items by a key of three parts that may have changed since they were pushed.
 
     `key` says an item's present key, or None for one that does not belong here any more. An item
     whose key got smaller has to be pushed again; one whose key grew is put right when it is met.
     Each item has one entry that counts; those it had before are dropped when they are met.
     """
 
-    __slots__ = ("_counts", "_entries", "_key", "_limit", "_pushed")
+    __slots__ = ("_counts", "_key", "_limit", "_pushed", "entries")
 
-    def __init__(self, key: Callable[[T], Any]) -> None:
+    def __init__(self, key: Callable[[T], tuple[Any, Any, Any] | None]) -> None:
         self._key = key
-        self._entries: list[tuple[Any, int, T]] = []
-        self._counts: dict[T, tuple[Any, int]] = {}
+        self.entries: list[tuple[Any, Any, Any, int, T]] = []
+        """A heap: the parts of the key, a number that no other entry has, the item."""
+        self._counts: dict[T, tuple[Any, Any, Any, int, T]] = {}
         self._pushed = 0
         self._limit = _SLACK
-
-    def __bool__(self) -> bool:
-        return bool(self._entries)
 
     def push(self, item: T) -> None:
         """Enter an item under its present key."""
         key = self._key(item)
+        if key is None:
+            return
         entered = self._counts.get(item)
-        if key is None or (entered is not None and entered[0] <= key):
+        if entered is not None and entered[:3] <= key:
             return
         self._pushed += 1
-        self._counts[item] = (key, self._pushed)
-        heapq.heappush(self._entries, (key, self._pushed, item))
-        if len(self._entries) > self._limit:
+        entry = self._counts[item] = (*key, self._pushed, item)
+        heappush(self.entries, entry)
+        if len(self.entries) > self._limit:
             self._compact()
 
     def peek(self) -> T | None:
         """The item with the smallest key."""
-        entries, counts = self._entries, self._counts
+        entries, counts = self.entries, self._counts
         while entries:
-            stored, pushed, item = entries[0]
-            entered = counts.get(item)
-            if entered is None or entered[1] != pushed:
-                heapq.heappop(entries)
+            entry = entries[0]
+            item = entry[4]
+            if counts.get(item) is not entry:
+                heappop(entries)
                 continue
             key = self._key(item)
-            if key == stored:
-                return item
             if key is None:
-                heapq.heappop(entries)
+                heappop(entries)
                 del counts[item]
+            elif key == entry[:3]:
+                return item
             else:
-                counts[item] = (key, pushed)
-                heapq.heapreplace(entries, (key, pushed, item))
+                entry = counts[item] = (*key, entry[3], item)
+                heapreplace(entries, entry)
         return None
-
-    def top(self) -> Any:
-        """The key of the item that `peek` returned."""
-        return self._entries[0][0]
 
     def pop(self) -> None:
         """Take the item out that `peek` returned."""
-        _, _, item = heapq.heappop(self._entries)
-        del self._counts[item]
+        del self._counts[heappop(self.entries)[4]]
 
     def _compact(self) -> None:
         """Drop what does not count, so that the heap stays as small as its items are many."""
-        keys = ((item, self._key(item), pushed) for item, (_, pushed) in self._counts.items())
-        self._entries = [(key, pushed, item) for item, key, pushed in keys if key is not None]
-        self._counts = {item: (key, pushed) for key, pushed, item in self._entries}
-        heapq.heapify(self._entries)
-        self._limit = _SLACK + 2 * len(self._entries)
+        keys = ((entry, self._key(entry[4])) for entry in self._counts.values())
+        self.entries = [(*key, entry[3], entry[4]) for entry, key in keys if key is not None]
+        self._counts = {entry[4]: entry for entry in self.entries}
+        heapify(self.entries)
+        self._limit = _SLACK + 2 * len(self.entries)
 
     def items(self) -> Iterable[T]:
         """Every item that belongs here."""
         return [item for item in self._counts if self._key(item) is not None]
+
+
+class Lanes:
+    """The lanes of one group that are in one pool: most have one, which needs no heap."""
+
+    __slots__ = ("_heap", "_one", "_pool")
+
+    def __init__(self, pool: Pool, queue: LaneQueue) -> None:
+        self._pool = pool
+        self._one = queue
+        self._heap: Heap[LaneQueue] | None = None
+
+    def push(self, queue: LaneQueue) -> None:
+        """A lane has a new key, or came in."""
+        if self._heap is None:
+            if queue is self._one or self._one.pool is not self._pool:
+                self._one = queue
+                return
+            self._heap = Heap(self._key_of)
+            self._heap.push(self._one)
+        self._heap.push(queue)
+
+    def first(self) -> LaneQueue | None:
+        """The lane with the best head."""
+        if self._heap is not None:
+            return self._heap.peek()
+        return self._one if self._one.pool is self._pool else None
+
+    def all(self) -> Iterable[LaneQueue]:
+        """Every lane."""
+        if self._heap is not None:
+            return self._heap.items()
+        return [self._one] if self._one.pool is self._pool else []
+
+    def _key_of(self, queue: LaneQueue) -> Key | None:
+        return queue.key if queue.pool is self._pool else None
 
 
 class Pool:
@@ -100,7 +131,7 @@ class Pool:
         self.gate = gate
         """Where its lanes are parked; None for the open ones."""
         self._shares = shares
-        self._lanes: dict[Share, Heap[LaneQueue]] = {}
+        self._lanes: dict[Share, Lanes] = {}
         self._urgent: Heap[LaneQueue] = Heap(self._urgent_key)
         self._needy: Heap[Share] = Heap(self._need_of)
         self._level: Heap[Share] = Heap(self._turn_of)
@@ -139,42 +170,42 @@ class Pool:
         lanes = self._lanes.get(queue.share)
         if lanes is None:
             if len(self._lanes) > self._many:
-                self._lanes = {s: h for s, h in self._lanes.items() if h.peek() is not None}
+                self._lanes = {s: h for s, h in self._lanes.items() if h.first() is not None}
                 self._many = _SLACK + 2 * len(self._lanes)
-            lanes = self._lanes[queue.share] = Heap(self._key_of)
+            self._lanes[queue.share] = Lanes(self, queue)
             if self.gate is not None:
                 queue.share.turn = max(queue.share.turn, self._turn)
             self.note(queue.share)
-        lanes.push(queue)
+        else:
+            lanes.push(queue)
         if queue.is_urgent:
             self._urgent.push(queue)
 
-    def note(self, share: Share) -> None:
-        """The account of a group has changed."""
-        if self._shares.is_fair and share in self._lanes:
+    def note(self, share: Share) -> bool:
+        """The account of a group has changed; return whether it may have lanes in it."""
+        if share not in self._lanes:
+            return False
+        if self._shares.is_fair:
             if share.min_slots:
                 self._needy.push(share)
             self._ahead.push(share)
+        return True
 
     def lanes(self) -> list[LaneQueue]:
         """Every lane in it."""
-        return [queue for lanes in self._lanes.values() for queue in lanes.items()]
-
-    def has(self, share: Share) -> bool:
-        """Whether the group may have lanes in it."""
-        return share in self._lanes
+        return [queue for lanes in self._lanes.values() for queue in lanes.all()]
 
     # --- the best ---
 
     def best(self, now_ns: int, *, raises_floor: bool = False) -> LaneQueue | None:
         """The lane that goes first. Among the open lanes this raises the floor of the shares."""
         if not self._shares.is_fair:
-            return (self._urgent.peek() if self._urgent else None) or self._first_of_any()
+            return (self._urgent.peek() if self._urgent.entries else None) or self._first_of_any()
         self._now = now_ns
         best = self._next_of_shares(raises_floor=raises_floor)
-        if self._urgent and (urgent := self._urgent.peek()) is not None:
+        if self._urgent.entries and (urgent := self._urgent.peek()) is not None:
             return urgent
-        while self._needy and (needy := self._needy.peek()) is not None:
+        while self._needy.entries and (needy := self._needy.peek()) is not None:
             first = self._first_of(needy)
             if first is not None:
                 return first
@@ -194,11 +225,11 @@ class Pool:
         shares = self._shares
         ahead, level = self._ahead, self._level
         next_ahead = ahead.peek()
-        while next_ahead is not None and ahead.top()[0] <= shares.floor:
+        while next_ahead is not None and ahead.entries[0][0] <= shares.floor:
             ahead.pop()
             level.push(next_ahead)
             next_ahead = ahead.peek()
-        while level and (share := level.peek()) is not None:
+        while level.entries and (share := level.peek()) is not None:
             if shares.value(share, self._now) > shares.floor:
                 level.pop()
                 ahead.push(share)
@@ -208,14 +239,14 @@ class Pool:
         while next_ahead is not None:
             if (first := self._first_of(next_ahead)) is not None:
                 if raises_floor:
-                    shares.raise_floor(ahead.top()[0])
+                    shares.raise_floor(ahead.entries[0][0])
                 return first
             next_ahead = ahead.peek()
         return None
 
     def _first_of(self, share: Share) -> LaneQueue | None:
         """The first lane of a group; one that has none is forgotten."""
-        first = self._lanes[share].peek()
+        first = self._lanes[share].first()
         if first is None:
             del self._lanes[share]
         return first
@@ -229,14 +260,12 @@ class Pool:
 
     # --- the keys of its heaps ---
 
-    def _key_of(self, queue: LaneQueue) -> Key | None:
-        return queue.key if queue.pool is self else None
-
     def _urgent_key(self, queue: LaneQueue) -> Key | None:
         return queue.key if queue.pool is self and queue.is_urgent else None
 
-    def _need_of(self, share: Share) -> tuple[float, str] | None:
-        return self._shares.need(share) if share in self._lanes else None
+    def _need_of(self, share: Share) -> tuple[float, int, str] | None:
+        need = self._shares.need(share) if share in self._lanes else None
+        return None if need is None else (need[0], 0, need[1])
 
     def _turn_of(self, share: Share) -> tuple[int, float, str] | None:
         if share not in self._lanes:

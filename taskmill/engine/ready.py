@@ -221,8 +221,8 @@ class ReadyQueue:
         if share is not None:
             self._shares.end(share, start.lane.kind.type, start.at_ns, now_ns, is_whole=is_whole)
             self._account_changed(share)
-        for gate in start.lane.gates:
-            gate.leave()
+        for toll in start.lane.tolls:
+            toll.leave()
         if self._parked or self._stalled:
             for gate in start.lane.gates:
                 self.wake(gate)
@@ -308,7 +308,8 @@ class ReadyQueue:
         queue, self._chosen = self._chosen, None
         if queue is None:
             raise LookupError("no lane was chosen; ask best() first")
-        self._woken.note(queue, None)
+        if queue.woken_by is not None:
+            self._woken.note(queue, None)
         return queue
 
     def _move(self, queue: LaneQueue, pool: Pool | None) -> None:
@@ -376,11 +377,9 @@ class ReadyQueue:
         if pools is None:
             return
         for pool in list(pools):
-            if not pool.has(share):
+            if not pool.note(share):
                 del pools[pool]
-                continue
-            pool.note(share)
-            if pool.gate is not None:
+            elif pool.gate is not None:
                 self.wake(pool.gate)
 
     def _note(self, queue: LaneQueue, priority: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from taskmill.engine.lanes import LaneQueue
 from taskmill.rules.gates import Gate
 from taskmill.rules.shares import Share, Shares
@@ -27,6 +29,6 @@ class Woken:
             if not woken:
                 del self._by_share[queue.share]
 
-    def of(self, share: Share) -> list[LaneQueue]:
+    def of(self, share: Share) -> Sequence[LaneQueue]:
         """The lanes of a group."""
-        return list(self._by_share.get(share, ()))
+        return list(self._by_share[share]) if share in self._by_share else ()

@@ -16,7 +16,7 @@ from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms, to_ms
 from taskmill.model.wording import counts, length, moment, plural, rate
 from taskmill.rules.entitlement import Demand, allocate
-from taskmill.rules.gates import Flag, Gate, GateKind, Slots
+from taskmill.rules.gates import Gate, GateKind, Slots
 from taskmill.rules.iobudget import USABLE, IoGate
 from taskmill.rules.limits import Lane, Limits
 from taskmill.rules.plan import Start
@@ -42,15 +42,11 @@ def holds_of(record: TaskRecord, lane: Lane, scene: Scene) -> Iterator[Hold]:
     if record.due_at is not None and record.due_at > scene.now:
         yield due_hold(record, record.due_at, scene.now)
     kinds = list(GateKind)
-    gates: list[Gate] = [*lane.gates, scene.limits.all, _scheduler_pause(scene.limits)]
+    scheduler_pause = scene.limits.pauses.gate(PauseScope.SCHEDULER)
+    gates: list[Gate] = [*lane.gates, scene.limits.all, scheduler_pause]
     for gate in sorted(gates, key=lambda gate: kinds.index(gate.kind)):
         if not gate.is_open(scene.now_ns):
             yield _hold(gate, lane, record, scene)
-
-
-def _scheduler_pause(limits: Limits) -> Flag:
-    pauses = limits.pauses
-    return Flag(GateKind.SCHEDULER_PAUSE, "", lambda: not pauses.is_held(PauseScope.SCHEDULER))
 
 
 def due_hold(record: TaskRecord, due_at: datetime, now: datetime) -> Hold:

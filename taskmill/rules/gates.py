@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from typing import Protocol
 
 
@@ -26,7 +25,7 @@ class GateKind(enum.Enum):
 
 
 class Gate(Protocol):
-    """One gate. Tasks that start `enter` it, and `leave` it when they have really stopped."""
+    """One gate."""
 
     @property
     def kind(self) -> GateKind: ...
@@ -38,6 +37,10 @@ class Gate(Protocol):
     def is_open(self, now_ns: int) -> bool:
         """Whether one more task may start behind it at this time of the monotonic clock."""
         ...
+
+
+class Toll(Gate, Protocol):
+    """A gate that counts: who starts has to `enter` it, and to `leave` it when really stopped."""
 
     def enter(self, now_ns: int) -> None:
         """A task starts."""
@@ -82,25 +85,18 @@ class Slots:
         self.held -= 1
 
 
-class Flag:
-    """A gate that somebody closes and opens: a pause, or a handler that is not there."""
+class Shut:
+    """A gate that lets nobody through: where a handler or an executor is not there."""
 
-    __slots__ = ("__weakref__", "_is_open", "kind", "name")
+    __slots__ = ("__weakref__", "kind", "name")
 
-    def __init__(self, kind: GateKind, name: str, is_open: Callable[[], bool]) -> None:
+    def __init__(self, kind: GateKind, name: str) -> None:
         self.kind = kind
         self.name = name
-        self._is_open = is_open
 
     def __repr__(self) -> str:
-        return f"Flag({self.kind.value} {self.name!r}: {'open' if self._is_open() else 'closed'})"
+        return f"Shut({self.kind.value} {self.name!r})"
 
     def is_open(self, now_ns: int) -> bool:  # noqa: ARG002 - other gates ask the time
-        """Whether it is open now."""
-        return self._is_open()
-
-    def enter(self, now_ns: int) -> None:
-        """Nothing is counted here."""
-
-    def leave(self) -> None:
-        """Nothing is counted here."""
+        """Never."""
+        return False

@@ -15,9 +15,9 @@ from taskmill.model.policies import Priority
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
 from taskmill.model.stages import Stage
 from taskmill.rules.aging import AgingRule
-from taskmill.rules.gates import Flag, Gate, GateKind, Slots
+from taskmill.rules.gates import Gate, GateKind, Shut, Slots, Toll
 from taskmill.rules.iobudget import IoGate, IoLedger
-from taskmill.rules.pauses import Pauses
+from taskmill.rules.pauses import PauseGate, Pauses
 from taskmill.rules.ratelimit import Bucket
 from taskmill.rules.shares import Share, Shares
 from taskmill.rules.throttle import Pressure, PressureGate
@@ -52,7 +52,7 @@ class Outage:
 class GroupGates:
     """The gates of one group."""
 
-    pause: Flag
+    pause: PauseGate
     slots: Slots
     rate: Bucket
 
@@ -67,6 +67,8 @@ class Lane:
     """Whether its tasks go before all shares, and may preempt."""
     gates: tuple[Gate, ...]
     """The gates it has to pass, in order, besides the cap of the scheduler."""
+    tolls: tuple[Toll, ...]
+    """Those of them that count what starts."""
     slots: tuple[Slots, ...]
     """Those of them that are caps."""
     group_gates: GroupGates | None
@@ -131,7 +133,7 @@ class Limits:
         }
         self._kinds = dict(kinds)
         self._first: dict[str, tuple[Gate, ...]] = {}
-        self._domain_pauses: dict[str, Flag] = {}
+        self._domain_pauses: dict[str, PauseGate] = {}
         self._io_gates: dict[str, IoGate] = {}
         self._group_gates: WeakValueDictionary[str, GroupGates] = WeakValueDictionary()
         self._spent: dict[str, GroupGates] = {}
@@ -189,30 +191,20 @@ class Limits:
             kind = Kind(type=task_type, domain=domain, executor="", is_handled=False)
         return kind
 
-    def domain_pause(self, domain: str) -> Flag:
+    def domain_pause(self, domain: str) -> PauseGate:
         """The gate that a pause of a domain closes."""
-        flag = self._domain_pauses.get(domain)
-        if flag is None:
-            pauses = self.pauses
-            flag = self._domain_pauses[domain] = Flag(
-                GateKind.DOMAIN_PAUSE,
-                domain,
-                lambda: not pauses.is_held(PauseScope.DOMAIN, domain),
-            )
-        return flag
+        gate = self._domain_pauses.get(domain)
+        if gate is None:
+            gate = self._domain_pauses[domain] = self.pauses.gate(PauseScope.DOMAIN, domain)
+        return gate
 
     def group_gates(self, group: str) -> GroupGates:
         """The gates of a group."""
         gates = self._group_gates.get(group)
         if gates is None:
             policy = self.policy(group)
-            pauses = self.pauses
             gates = GroupGates(
-                Flag(
-                    GateKind.GROUP_PAUSE,
-                    group,
-                    lambda: not pauses.is_held(PauseScope.GROUP, group),
-                ),
+                self.pauses.gate(PauseScope.GROUP, group),
                 Slots(GateKind.GROUP, group, policy.max_concurrency),
                 Bucket(GateKind.GROUP_RATE, group, policy.rate),
             )
@@ -225,29 +217,30 @@ class Limits:
         place = self.place(kind.executor)
         executor, domain = self._executor(place), self._domain(kind.domain)
         limit = self._throttle.limit_of(priority)
-        gates = [*self._first_gates(kind)]
+        gates: list[Gate] = [*self._first_gates(kind)]
         if own is not None:
             gates.append(own.pause)
         if place in self.outages:
-            gates.append(Flag(GateKind.UNROUTABLE, place, lambda: False))
-        gates += [executor, domain]
-        if own is not None:
-            gates.append(own.slots)
+            gates.append(Shut(GateKind.UNROUTABLE, place))
+        slots = (executor, domain) if own is None else (executor, domain, own.slots)
+        gates += slots
+        tolls: list[Toll] = [*slots]
         if limit is not None:
             gates.append(self._pressure_gate(limit))
         if (io := self._io_gate(kind)) is not None:
-            gates.append(io)
+            tolls.append(io)
         is_rated = stage.part is Stage.EXECUTE
         if is_rated and (rate := self.rates.get(task_type)) is not None:
-            gates.append(rate)
+            tolls.append(rate)
         if is_rated and own is not None:
-            gates.append(own.rate)
+            tolls.append(own.rate)
         return Lane(
             kind=kind,
             group=group,
             is_urgent=self.preempt_at is not None and priority <= self.preempt_at,
-            gates=tuple(gates),
-            slots=(executor, domain) if own is None else (executor, domain, own.slots),
+            gates=(*gates, *tolls[len(slots) :]),
+            tolls=tuple(tolls),
+            slots=slots,
             group_gates=own,
             executor=place,
             stage=stage,
@@ -258,7 +251,7 @@ class Limits:
         if gates is None:
             gates = (self.domain_pause(kind.domain),)
             if not kind.is_handled:
-                gates = (Flag(GateKind.HANDLER, kind.type, lambda: False), *gates)
+                gates = (Shut(GateKind.HANDLER, kind.type), *gates)
             self._first[kind.type] = gates
         return gates
 

@@ -82,8 +82,8 @@ def plan(queue: Queue, slots: Slots, now_ns: int) -> list[Start]:
             starts.append(queue.take(now_ns))
             slots.enter(now_ns)
             slots.is_taken_alone = lane.stage.is_alone
-            for gate in lane.gates:
-                gate.enter(now_ns)
+            for toll in lane.tolls:
+                toll.enter(now_ns)
         else:
             queue.park(closed)
         if woken_by is not None:

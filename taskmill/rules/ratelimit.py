@@ -17,13 +17,21 @@ class Bucket:
     in it are ``burst`` less what that time lies ahead, in units of ``per``. No limit, no waiting.
     """
 
-    __slots__ = ("__weakref__", "_changed_at", "_full_at", "_per_ns", "kind", "limit", "name")
+    __slots__ = (
+        "__weakref__",
+        "_changed_at",
+        "_full_at",
+        "_per_ns",
+        "_spare",
+        "kind",
+        "limit",
+        "name",
+    )
 
     def __init__(self, kind: GateKind, name: str, limit: RateLimit | None) -> None:
         self.kind = kind
         self.name = name
-        self.limit = limit
-        self._per_ns = 0 if limit is None else limit.per // _MICROSECOND * 1000
+        self._set(limit)
         self._full_at: int | None = None
         self._changed_at: int | None = None
 
@@ -34,8 +42,7 @@ class Bucket:
         """Another limit holds from now on; it keeps the tokens there are, up to its burst."""
         before, per_before = self.limit, self._per_ns
         behind = 0 if before is None else self._behind(before, now_ns)
-        self.limit = limit
-        self._per_ns = 0 if limit is None else limit.per // _MICROSECOND * 1000
+        self._set(limit)
         self._full_at = None
         self._changed_at = now_ns
         if before is None or limit is None:
@@ -43,6 +50,11 @@ class Bucket:
         missing = (limit.burst - before.burst) * per_before + behind  # in parts of per_before
         if missing > 0:
             self._full_at = now_ns * limit.permits - (-missing * self._per_ns // per_before)
+
+    def _set(self, limit: RateLimit | None) -> None:
+        self.limit = limit
+        self._per_ns = 0 if limit is None else limit.per // _MICROSECOND * 1000
+        self._spare = 0 if limit is None else (limit.burst - 1) * self._per_ns
 
     def tokens(self, now_ns: int) -> float:
         """How many tokens there are; infinitely many without a limit."""
@@ -55,14 +67,14 @@ class Bucket:
         limit = self.limit
         if limit is None or self._full_at is None:
             return True
-        return self._behind(limit, now_ns) <= (limit.burst - 1) * self._per_ns
+        return self._full_at - now_ns * limit.permits <= self._spare
 
     def opens_at(self, now_ns: int) -> int:
         """When there will be a token, on the monotonic clock in nanoseconds."""
         limit = self.limit
         if limit is None or self._full_at is None or self.is_open(now_ns):
             return now_ns
-        return -((self._per_ns * (limit.burst - 1) - self._full_at) // limit.permits)
+        return -((self._spare - self._full_at) // limit.permits)
 
     def is_full(self, now_ns: int) -> bool:
         """Whether nothing would be lost by forgetting it."""
@@ -71,8 +83,9 @@ class Bucket:
     def enter(self, now_ns: int) -> None:
         """Take a token."""
         if self.limit is not None:
-            now = now_ns * self.limit.permits
-            full_at = now if self._full_at is None else max(self._full_at, now)
+            now, full_at = now_ns * self.limit.permits, self._full_at
+            if full_at is None or full_at < now:
+                full_at = now
             self._full_at = full_at + self._per_ns
 
     def leave(self) -> None:

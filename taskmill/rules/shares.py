@@ -127,9 +127,11 @@ class Shares:
         if not share.held:
             del self._running[share]
         used = now - started
-        share.paid += used * (self._scale // share.weight)
-        share.turn += used * (self._scale // share.weight)
-        self._highest = max(self._highest, share.paid)
+        cost = used * (self._scale // share.weight)
+        share.paid += cost
+        share.turn += cost
+        if share.paid > self._highest:
+            self._highest = share.paid
         if is_whole:
             self._learn(task_type, used)
 
@@ -155,6 +157,9 @@ class Shares:
         charge = 0
         for task_type, starts in share.running.items():
             estimate = self._estimates.get(task_type, self._overall)
+            if len(starts) == 1:
+                charge += max(estimate, now - starts[0])
+                continue
             longer = bisect_right(starts, now - estimate)
             charge += estimate * (len(starts) - longer)
             if longer:

@@ -38,9 +38,3 @@ class PressureGate:
     def is_open(self, now_ns: int) -> bool:  # noqa: ARG002 - other gates ask the time
         """Whether the pressure is at the limit or below."""
         return self.pressure.level <= self.limit
-
-    def enter(self, now_ns: int) -> None:
-        """Nothing is counted here."""
-
-    def leave(self) -> None:
-        """Nothing is counted here."""

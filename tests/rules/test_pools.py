@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +17,7 @@ from taskmill.rules.shares import Share, Shares
 from tests.rules.mill import SECOND, limits_of
 
 Order: TypeAlias = tuple[object, ...]
+T = TypeVar("T")
 
 
 def lane_queue(share: Share, number: int) -> LaneQueue:
@@ -26,9 +27,19 @@ def lane_queue(share: Share, number: int) -> LaneQueue:
 # --- heaps ---------------------------------------------------------------------------------------
 
 
+def in_order(keys: Mapping[T, int | None]) -> Callable[[T], tuple[int, int, int] | None]:
+    """The key of an item of a heap: the number that ``keys`` has for it, if it has one."""
+
+    def key(item: T) -> tuple[int, int, int] | None:
+        number = keys.get(item)
+        return None if number is None else (0, number, 0)
+
+    return key
+
+
 def test_a_heap_keeps_the_best_through_any_number_of_pushes() -> None:
     keys = dict.fromkeys(range(100), 0)
-    heap = Heap[int](keys.get)
+    heap = Heap[int](in_order(keys))
     for round_ in range(50):
         for item in range(100):
             keys[item] = (item * 37 + round_) % 101
@@ -43,7 +54,7 @@ def test_a_heap_keeps_the_best_through_any_number_of_pushes() -> None:
 
 def test_a_heap_drops_what_has_moved_on_and_what_never_belonged() -> None:
     keys: dict[str, int | None] = {"moved": 1, "stays": 2, "never": None}
-    heap = Heap[str](keys.get)
+    heap = Heap[str](in_order(keys))
     for item in keys:
         heap.push(item)
     assert heap.peek() == "moved"
@@ -56,18 +67,18 @@ def test_a_heap_drops_what_has_moved_on_and_what_never_belonged() -> None:
 
 def test_a_heap_stays_as_small_as_what_is_in_it() -> None:
     keys = {"a": 0, "b": 10**9}
-    heap = Heap[str](keys.get)
+    heap = Heap[str](in_order(keys))
     heap.push("b")
     for number in range(10_000):
         keys["a"] = -number
         heap.push("a")
-    assert len(heap._entries) <= 200
+    assert len(heap.entries) <= 200
     assert heap.peek() == "a"
 
 
 def test_an_item_whose_key_got_smaller_unseen_is_never_lost() -> None:
     keys = {"a": 5, "b": 7}
-    heap = Heap[str](keys.get)
+    heap = Heap[str](in_order(keys))
     heap.push("a")
     heap.push("b")
     keys["a"] = 3
@@ -84,7 +95,7 @@ def test_the_first_of_a_heap_has_the_smallest_key(
 ) -> None:
     """An item is pushed when its key gets smaller, and otherwise now and then."""
     keys: dict[int, int | None] = {}
-    heap = Heap[int](keys.get)
+    heap = Heap[int](in_order(keys))
     for item, key in drawn:
         before = keys.get(item)
         keys[item] = key

@@ -29,8 +29,8 @@ def running(limits: Limits, *ready: Ready, at: Sequence[int] = ()) -> list[Start
         lane = limits.lane(one.type, one.group, one.priority)
         at_ns = at[number] if at else number
         starts.append(Start(lane, one, one.priority, at_ns, can_be_preempted=True))
-        for gate in (limits.all, *lane.gates):
-            gate.enter(0)
+        for toll in (limits.all, *lane.tolls):
+            toll.enter(0)
     return starts
 
 

@@ -164,8 +164,8 @@ def test_a_token_is_never_lost_to_the_other_bucket() -> None:
         groups={"red": GroupPolicy(rate=RateLimit(1, per=HOUR))},
     )
     red, green = limits.lane("a::one", "red", 128), limits.lane("a::one", "green", 128)
-    for gate in red.gates:
-        gate.enter(0)
+    for toll in red.tolls:
+        toll.enter(0)
     closed = red.first_closed(0)
     assert closed is limits.group_gates("red").rate
     assert limits.rates["a::one"].tokens(0) == 1
