@@ -11,6 +11,7 @@ import attrs
 from taskmill.rules.aging import AgeClock, AgingRule
 from taskmill.rules.gates import Gate
 from taskmill.rules.limits import Lane
+from taskmill.rules.pauses import Pauses
 from taskmill.rules.shares import Share
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class LaneQueue:
     """The ready tasks of one lane, and where the lane itself is."""
 
     __slots__ = (
+        "_clock",
+        "_clock_of",
         "base",
         "competes",
         "is_urgent",
@@ -107,6 +110,8 @@ class LaneQueue:
         self.pool: Pool | None = None
         """The open lanes, or those parked at one gate; None while no head is known."""
         self.woken_by: Gate | None = None
+        self._clock: AgeClock | None = None
+        self._clock_of = 0
         self.competes = False
         """Whether it counts as competing in the account of its group."""
 
@@ -117,6 +122,13 @@ class LaneQueue:
             if level.window and (self.key is None or base < self.base):
                 ready_at, task = level.window[0]
                 self.base, self.key = base, (base, ready_at, task)
+
+    def age_clock(self, pauses: Pauses) -> AgeClock:
+        """The clock by which its tasks age."""
+        if self._clock is None or self._clock_of != pauses.changes:
+            self._clock = pauses.age_clock(self.lane.kind.domain, self.lane.group)
+            self._clock_of = pauses.changes
+        return self._clock
 
     def find_aged_head(self, aging: AgingRule, age: AgeClock, now_ms: int) -> int | None:
         """Find the best task that is in a window, by effective priority.

@@ -341,7 +341,7 @@ class ReadyQueue:
         """
         before, aging = queue.key, self._limits.aging
         if aging.is_on:
-            age = self._limits.pauses.age_clock(queue.lane.kind.domain, queue.lane.group)
+            age = queue.age_clock(self._limits.pauses)
             change = queue.find_aged_head(aging, age, self._now_ms)
             if change is not None:
                 self._ages.set(queue, self._now_ms + change)

@@ -50,14 +50,14 @@ class AgeClock:
     The intervals may overlap; their union counts once.
     """
 
-    __slots__ = ("_before", "_ends", "_starts")
+    __slots__ = ("_before", "_ends", "_starts", "_total")
 
     def __init__(self, pauses: Iterable[Interval]) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._before: list[int] = []
         """How much was paused before each interval."""
-        total = 0
+        self._total = total = 0
         for start, end in sorted(pauses):
             if self._ends and start <= self._ends[-1]:
                 longer = end - self._ends[-1]
@@ -69,17 +69,19 @@ class AgeClock:
                 self._starts.append(start)
                 self._ends.append(end)
                 total += end - start
+        self._total = total
 
     def waited(self, ready_at: int, now: int) -> int:
         """For how many milliseconds a task has waited that became ready at ``ready_at``."""
         if not self._starts or self._ends[-1] <= ready_at:
             return max(0, now - ready_at)
-        return max(
-            0, now - ready_at - max(0, self._paused_until(now) - self._paused_until(ready_at))
-        )
+        paused = self._paused_until(now) - self._paused_until(ready_at)
+        return max(0, now - ready_at - max(0, paused))
 
     def _paused_until(self, moment: int) -> int:
-        at = bisect_right(self._starts, moment) - 1
-        if at < 0:
+        if moment <= self._starts[0]:
             return 0
+        if moment >= self._ends[-1]:
+            return self._total
+        at = bisect_right(self._starts, moment) - 1
         return self._before[at] + min(moment, self._ends[at]) - self._starts[at]

@@ -47,12 +47,14 @@ class Pauses:
         self._held: dict[tuple[PauseScope, str], PauseRecord] = {}
         self._closed: dict[tuple[PauseScope, str], list[Interval]] = {}
         self._clocks: dict[tuple[str | None, str | None], AgeClock] = {}
+        self.changes = 0
+        """Goes up whenever another `age_clock` may hold."""
 
     def load(self, records: Iterable[PauseRecord]) -> None:
         """Start from what the store held."""
         self._held.clear()
         self._closed.clear()
-        self._clocks.clear()
+        self._forget_clocks()
         for record in records:
             if record.ended_ms is None:
                 self._held[record.scope, record.name] = record
@@ -62,7 +64,7 @@ class Pauses:
     def hold(self, record: PauseRecord) -> None:
         """A pause holds from now on, or its deadline has moved."""
         self._held[record.scope, record.name] = record
-        self._clocks.clear()
+        self._forget_clocks()
 
     def find(self, scope: PauseScope, name: str = "") -> PauseRecord | None:
         """The pause of this scope that holds now."""
@@ -80,7 +82,7 @@ class Pauses:
         """A pause holds no longer."""
         record = self._held.pop((scope, name), None)
         if record is not None:
-            self._clocks.clear()
+            self._forget_clocks()
             self.close(record, ended_ms)
 
     def close(self, record: PauseRecord, ended_ms: int) -> None:
@@ -88,7 +90,7 @@ class Pauses:
         if ended_ms > record.since_ms:
             intervals = self._closed.setdefault((record.scope, record.name), [])
             intervals.append((record.since_ms, ended_ms))
-            self._clocks.clear()
+            self._forget_clocks()
 
     def clock_jumped(self, from_ms: int, to_ms: int) -> None:
         """The wall clock was set forward; what it left out is nobody's waiting."""
@@ -134,6 +136,10 @@ class Pauses:
             clock = AgeClock(self._intervals(own_domain, own_group))
             self._clocks[own_domain, own_group] = clock
         return clock
+
+    def _forget_clocks(self) -> None:
+        self._clocks.clear()
+        self.changes += 1
 
     def _matters(self, scope: PauseScope, name: str) -> bool:
         return (scope, name) in self._held or (scope, name) in self._closed

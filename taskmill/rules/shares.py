@@ -113,16 +113,21 @@ class Shares:
 
     def start(self, share: Share, task_type: str, now: int) -> None:
         """A task of the group takes a slot."""
-        insort(share.running.setdefault(task_type, []), now)
+        starts = share.running.get(task_type)
+        if starts is None:
+            share.running[task_type] = [now]
+        else:
+            insort(starts, now)
         share.held += 1
         self._running[share] = None
 
     def end(self, share: Share, task_type: str, started: int, now: int, *, is_whole: bool) -> None:
         """A task gives its slot back; the time of one that ran to its end is learnt from."""
         starts = share.running[task_type]
-        starts.remove(started)
-        if not starts:
+        if len(starts) == 1:
             del share.running[task_type]
+        else:
+            starts.remove(started)
         share.held -= 1
         if not share.held:
             del self._running[share]
