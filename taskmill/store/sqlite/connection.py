@@ -18,9 +18,7 @@ BUSY_SECONDS = 5.0
 """How long a statement waits for another process's write transaction."""
 
 _DAMAGED = "the file is damaged; restore it from a backup"
-_UNREADABLE = (
-    "the file is damaged, or the disk cannot be read; look at the disk, then restore a backup"
-)
+_UNREADABLE = "the file is damaged, or the disk cannot be read; look at it, or restore a backup"
 """SQLite calls a file damaged also where the system could not read it."""
 
 
