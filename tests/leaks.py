@@ -10,8 +10,10 @@ import asyncio
 import functools
 import gc
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +23,7 @@ import attrs
 DESCRIPTORS = Path("/proc/self/fd")
 THREADS = Path("/proc/self/task")
 
-PROVERBIAL = (".", "__pycache__")
+OF_TOOLS = (".", "__pycache__")
 """How the names begin of what tools of the tests keep where they run."""
 
 
@@ -39,9 +41,9 @@ def surroundings() -> Surroundings:
     """What there is now."""
     return Surroundings(
         threads=frozenset(threading.enumerate()),
-        descriptors=frozenset(os.listdir(DESCRIPTORS)) if DESCRIPTORS.exists() else frozenset(),
+        descriptors=_names(DESCRIPTORS),
         children=_children(),
-        files=frozenset(name for name in os.listdir() if not name.startswith(PROVERBIAL)),  # noqa: PTH208
+        files=frozenset(name for name in _names(Path()) if not name.startswith(OF_TOOLS)),
     )
 
 
@@ -51,14 +53,12 @@ def left_since(before: Surroundings) -> list[str]:
     if now == before:
         return []
     gc.collect()  # what a cycle holds, the interpreter would let go of
+    threads = [thread for thread in surroundings().threads - before.threads if _lasts(thread)]
     now = surroundings()
+    opened = filter(None, map(_target, now.descriptors - before.descriptors))
     return [
-        *(f"thread {thread.name}" for thread in now.threads - before.threads if _lasts(thread)),
-        *(
-            f"open file {name}"
-            for name in map(_target, now.descriptors - before.descriptors)
-            if name
-        ),
+        *(f"thread {thread.name}" for thread in threads),
+        *(f"open file {name}" for name in opened if not name.startswith(sys.prefix)),
         *(f"child process {pid}" for pid in now.children - before.children),
         *(f"file {name}" for name in now.files - before.files),
     ]
@@ -80,30 +80,39 @@ def without_tasks_left(test: Callable[..., Awaitable[None]]) -> Callable[..., Aw
     return checked
 
 
+def _names(folder: Path) -> frozenset[str]:
+    """What is in a folder; nothing where there is none, as on other systems than Linux."""
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208 - Paths cost three times as long
+    except FileNotFoundError:
+        return frozenset()
+
+
 def _lasts(thread: threading.Thread) -> bool:
-    """Whether a thread does not end at once, as one does that was told to."""
-    thread.join(5 if not thread.daemon else 1)
+    """Whether a thread does not end by itself, as one does that was told to."""
+    thread.join(5)
     return thread.is_alive()
 
 
 def _target(descriptor: str) -> str:
     """What a descriptor is open for; nothing for the one that listed them, which is gone."""
     try:
-        return os.readlink(DESCRIPTORS / descriptor)
+        return str((DESCRIPTORS / descriptor).readlink())
     except OSError:
         return ""
 
 
 def _children() -> frozenset[int]:
     """The child processes, without the one in which Python counts shared memory."""
+    if not THREADS.exists():
+        return frozenset()
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return frozenset()
-    found = {
-        int(pid)
-        for thread in os.listdir(THREADS)  # noqa: PTH208
-        for pid in (THREADS / thread / "children").read_text().split()
-    }
+    found: set[int] = set()
+    for thread in _names(THREADS):
+        with suppress(FileNotFoundError):  # it has ended since
+            found.update(map(int, (THREADS / thread / "children").read_text().split()))
     tracker = cast("int | None", getattr(resource_tracker._resource_tracker, "_pid", None))
     return frozenset(found - {tracker})

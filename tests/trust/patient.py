@@ -21,6 +21,7 @@ from taskmill import (
     Scheduler,
     StoreError,
     Task,
+    TaskId,
     UnknownTaskError,
 )
 from tests.trust.ledger import Ledger
@@ -69,7 +70,7 @@ async def main() -> None:
                 ledger.write("accept", submitted.id)
                 print(f"accepted {submitted.id}", flush=True)
             try:
-                await scheduler.get(max(1, number - 50))
+                await scheduler.get(TaskId(max(1, number - 50)))
             except (StoreError, UnknownTaskError, InvalidState) as error:
                 print(f"unread {error}", flush=True)
 
