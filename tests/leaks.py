@@ -55,7 +55,8 @@ def left_since(before: Surroundings) -> list[str]:
     gc.collect()  # what a cycle holds, the interpreter would let go of
     threads = [thread for thread in surroundings().threads - before.threads if _lasts(thread)]
     now = surroundings()
-    opened = filter(None, map(_target, now.descriptors - before.descriptors))
+    kept = {str(_of_tracker("_fd"))}
+    opened = filter(None, map(_target, now.descriptors - before.descriptors - kept))
     return [
         *(f"thread {thread.name}" for thread in threads),
         *(f"open file {name}" for name in opened if not name.startswith(sys.prefix)),
@@ -103,7 +104,7 @@ def _target(descriptor: str) -> str:
 
 
 def _children() -> frozenset[int]:
-    """The child processes, without the one in which Python counts shared memory."""
+    """The child processes but for the one that Python keeps."""
     if not THREADS.exists():
         return frozenset()
     try:
@@ -114,5 +115,9 @@ def _children() -> frozenset[int]:
     for thread in _names(THREADS):
         with suppress(FileNotFoundError):  # it has ended since
             found.update(map(int, (THREADS / thread / "children").read_text().split()))
-    tracker = cast("int | None", getattr(resource_tracker._resource_tracker, "_pid", None))
-    return frozenset(found - {tracker})
+    return frozenset(found - {_of_tracker("_pid")})
+
+
+def _of_tracker(name: str) -> int | None:
+    """The process, or the pipe to it, with which Python tracks shared memory to its own end."""
+    return cast("int | None", getattr(resource_tracker._resource_tracker, name, None))
