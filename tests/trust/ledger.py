@@ -21,10 +21,12 @@ class Ledger:
     """A file to which each process appends; a line is written whole or not at all."""
 
     def __init__(self, path: Path | str) -> None:
-        self._descriptor = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+        self._descriptor: int | None = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
 
     def write(self, word: str, *values: object) -> None:
-        """Append one line, by one call of the system."""
+        """Append one line, by one call of the system; none where the file has been closed."""
+        if self._descriptor is None:
+            return
         line = " ".join([word, str(os.getpid()), *map(str, values)])
         os.write(self._descriptor, f"{line}\n".encode())
 
@@ -42,7 +44,9 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 @attrs.frozen

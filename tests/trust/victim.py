@@ -165,24 +165,27 @@ async def order(task: Order, ctx: Context[Load]) -> int:
         return task.number
 
 
-def service(path: str, ledger: Ledger, *, standby: bool = False) -> Scheduler:
-    """The scheduler of the service; it notes in the ledger that it has opened."""
+def domain(ledger: Ledger) -> Domain[Load]:
+    """All of its handlers; the ledger has a line for each opening."""
 
     async def opened(handle: DomainHandle[Load]) -> None:
         ledger.write("boot")
 
-    handlers = [step, crunch, flaky, hopeless, parent, tidy, beat, order]
-    domain = Domain(
+    return Domain(
         Load,
-        handlers=handlers,
+        handlers=[step, crunch, flaky, hopeless, parent, tidy, beat, order],
         state=[ledger],
         on_start=opened,
         retry=RetryPolicy.constant(2, timedelta(milliseconds=3)),
         max_interruptions=1_000_000,
     )
+
+
+def service(path: str, ledger: Ledger, *, standby: bool = False) -> Scheduler:
+    """The scheduler of the service."""
     return Scheduler(
         path,
-        domains=[domain],
+        domains=[domain(ledger)],
         groups=GROUPS,
         retention=Retention(count=None),
         max_concurrency=12,
