@@ -294,8 +294,9 @@ async def live(store: DyingStore, path: Path, ledger: Ledger, verb: str, clock: 
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE orders (number INTEGER)")
     try:
-        async with scheduler_on(store, ledger, clock) as scheduler:
-            await VERBS[verb](Life(scheduler, path, ledger, held))
+        with anyio.fail_after(3600):
+            async with scheduler_on(store, ledger, clock) as scheduler:
+                await VERBS[verb](Life(scheduler, path, ledger, held))
     except (Died, StoreError, SchedulerFailed, InvalidState):
         if not store.is_dead:
             raise
@@ -307,9 +308,10 @@ async def judge(left: Path, accounts: Path, verb: str, clock: Any, held: set[str
     """Open what was left, have all end that is there, and assert that no promise was broken."""
     again = Ledger(accounts)
     store = SqliteStore(left, durability="process")
-    async with scheduler_on(store, again, clock) as scheduler:
-        assert held <= (await scheduler.paused_groups()).keys()
-        records = await ended_records(scheduler)
+    with anyio.fail_after(3600):
+        async with scheduler_on(store, again, clock) as scheduler:
+            assert held <= (await scheduler.paused_groups()).keys()
+            records = await ended_records(scheduler)
     again.close()
     found = entries(accounts)
     check(found, CAPS)
