@@ -94,7 +94,10 @@ def store_error(name: str, error: sqlite3.Error) -> StoreError:
         sqlite3.SQLITE_READONLY: "the file or its directory is read-only; allow writing",
         sqlite3.SQLITE_CANTOPEN: "the file cannot be opened; look at its path and permissions",
         sqlite3.SQLITE_CORRUPT: _UNREADABLE,
-        sqlite3.SQLITE_NOTADB: "this is no SQLite database; name another file",
+        sqlite3.SQLITE_NOTADB: (
+            "this is no SQLite database, or its beginning is damaged; name another file, or "
+            "restore it from a backup"
+        ),
         sqlite3.SQLITE_IOERR: "the disk cannot be read or written",
     }.get(code)
     return StoreError(f"{name}: {error}" if advice is None else f"{name}: {advice} ({error})")
