@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from taskmill.model.changes import CancelTask, Claim, Submit

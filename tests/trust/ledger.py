@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Ledger:
         os.write(self._descriptor, f"{line}\n".encode())
 
     @contextmanager
-    def attempt(self, ctx: Context[Any], part: str = "execute") -> Iterator[None]:
+    def attempt(self, ctx: Context[Any], part: str = "execute") -> Generator[None]:
         """Note that a handler's work begins, and how it ended; a killed process notes no end."""
         group = ctx.record.group or "-"
         self.write("start", ctx.id, ctx.fence, part, group)

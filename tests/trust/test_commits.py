@@ -52,7 +52,7 @@ async def test_a_handler_begins_when_its_run_is_on_record(tmp_path: Path) -> Non
 
 async def test_an_event_tells_of_what_others_can_read(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
-    wanted = {
+    wanted: dict[type[object], set[str]] = {
         Enqueued: {"pending", "running", "completed"},
         Dispatched: {"running", "completed"},
         Completed: {"completed"},
