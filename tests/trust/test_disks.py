@@ -87,7 +87,7 @@ FAULTS = {
     "writes": (f"{errno.EIO} w", "the disk cannot be read or written"),
     "syncs": (f"{errno.EIO} s", "the disk cannot be read or written"),
     "no room": (f"{errno.ENOSPC} w", "the disk is full; free some space"),
-    "everything": (f"{errno.EIO} wsr", "or the disk cannot be read"),
+    "everything": (f"{errno.EIO} wsr", "the disk cannot be read"),
 }
 
 
