@@ -162,6 +162,7 @@ async def test_a_handler_that_leaves_a_task_group_open_fails_and_is_told() -> No
     assert record.status is TaskStatus.DEAD
     assert record.reason is not None
     assert "ended inside a cancel scope or task group" in record.reason
+    await asyncio.wait(asyncio.all_tasks() - {current()})  # what is left of its group
     gc.collect()
 
 
@@ -224,6 +225,10 @@ def chain(length: int) -> BaseException:
     return error
 
 
+def no_end(depth: int = 0) -> int:
+    return no_end(depth + 1) + 1
+
+
 NO_PLACE: Any = ("file", "line", [], 5, 1, 1)
 ERRORS: dict[str, Callable[[], BaseException]] = {
     "loud": Loud,
@@ -240,6 +245,8 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "stop": lambda: StopIteration(1),
     "stop async": StopAsyncIteration,
     "memory": MemoryError,
+    "long": lambda: ValueError("x" * 10_000_000),
+    "lines": lambda: ValueError("x\n" * 5_000_000),
     "syntax": lambda: SyntaxError("s", NO_PLACE),
     "text": lambda: Permanent("\ud800"),
 }
@@ -265,6 +272,53 @@ async def test_whatever_a_thread_raises_it_fails_alone(name: str) -> None:
     assert record.status in (TaskStatus.FAILED, TaskStatus.DEAD)
     assert record.last_error is not None
     assert len(record.last_error.traceback) <= 16 * 1024
+
+
+@pytest.mark.parametrize("fault", [no_end, lambda: bytearray(1 << 60)], ids=["recursion", "memory"])
+async def test_what_python_itself_raises_fails_a_handler_alone(fault: Callable[[], object]) -> None:
+    async def handle(task: Do, ctx: Context[One]) -> None:
+        fault()
+
+    record = await ended(handle)
+    assert record.status is TaskStatus.DEAD
+    assert record.last_error is not None
+    assert record.last_error.type in ("RecursionError", "MemoryError")
+    assert len(record.last_error.traceback) <= 16 * 1024
+
+
+@pytest.mark.parametrize("name", ERRORS)
+async def test_whatever_a_finalize_raises_it_fails_alone(name: str) -> None:
+    async def execute(task: Do, ctx: Context[One]) -> int:
+        return 1
+
+    async def finalize(task: Do, memo: int, ctx: Context[One]) -> int:
+        raise ERRORS[name]()
+
+    async with virtual_time() as clock:
+        handler = Do.handler(execute, finalize=finalize)
+        domain = Domain(One, handlers=[handler, well], retry=RetryPolicy.constant(1))
+        async with Scheduler(":memory:", domains=[domain], clock=clock) as scheduler:
+            record = await scheduler.wait((await scheduler.submit(Do())).id)
+            assert record.status in (TaskStatus.FAILED, TaskStatus.DEAD)
+            assert await scheduler.result(await scheduler.submit(Well())) == "well"
+
+
+@pytest.mark.parametrize("name", ERRORS)
+async def test_whatever_an_on_cancel_raises_the_task_is_cancelled(name: str) -> None:
+    async def execute(task: Do, ctx: Context[One]) -> None:
+        await anyio.sleep(1000)
+
+    async def undo(task: Do, ctx: Context[One]) -> None:
+        raise ERRORS[name]()
+
+    async with virtual_time() as clock:
+        domain = Domain(One, handlers=[Do.handler(execute, on_cancel=undo), well])
+        async with Scheduler(":memory:", domains=[domain], clock=clock) as scheduler:
+            submitted = await scheduler.submit(Do())
+            await anyio.sleep(1)
+            await scheduler.cancel(submitted.id)
+            assert (await scheduler.wait(submitted.id)).status is TaskStatus.CANCELLED
+            assert await scheduler.result(await scheduler.submit(Well())) == "well"
 
 
 async def test_what_an_error_does_when_asked_for_its_text_is_on_record() -> None:

@@ -75,28 +75,3 @@ async def test_a_second_process_is_refused_and_told_who_holds_the_file(tmp_path:
         running.process.wait()
     async with reopened(path) as scheduler:
         assert await scheduler.count() == 0
-
-
-@pytest.mark.parametrize("rounds", [12, pytest.param(200, marks=pytest.mark.nightly)])
-@pytest.mark.anyio
-async def test_killed_again_and_again_every_accepted_task_runs_and_no_fence_repeats(
-    tmp_path: Path, rounds: int
-) -> None:
-    path = tmp_path / "app.db"
-    accepted: set[str] = set()
-    fences: list[tuple[str, int]] = []
-    for number in range(rounds):
-        names = [f"job-{number}-{n}" for n in range(20)]
-        with service(path, *names) as running:
-            running.read_until(f"accepted {names[number % 20]}")
-            running.process.kill()
-            lines = running.read_all()
-        accepted.update(line.split()[1] for line in lines if line.startswith("accepted"))
-        starts = [line.split() for line in lines if line.startswith("start")]
-        fences.extend((name, int(fence)) for _, name, fence in starts)
-    async with reopened(path) as scheduler:
-        await scheduler.idle()
-        done = await scheduler.count(status=TaskStatus.COMPLETED)
-        assert await scheduler.count() == 0
-    assert done >= len(accepted) >= rounds
-    assert len(fences) == len(set(fences)) > 0

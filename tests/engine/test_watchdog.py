@@ -294,7 +294,7 @@ async def test_the_application_s_own_code_is_told_from_handlers(reports: Reports
     assert text.startswith("the application's own code, which is no handler, has blocked the event")
     assert "anyio.to_thread.run_sync" in text
     assert "in test_the_application_s_own_code_is_told_from_handlers" in text
-    assert "test_watchdog.py" in text.splitlines()[1]
+    assert "test_watchdog.py" in text
     assert block.to_dict()["header"] is None
 
 

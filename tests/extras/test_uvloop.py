@@ -26,6 +26,8 @@ from taskmill import (
 from tests.extras.plant import Broken, Plant
 from tests.extras.plant import domain as plant_domain
 
+uvloop.new_event_loop().close()  # the first one opens a pipe that all of the process share
+
 LIMIT = timedelta(milliseconds=100)
 
 

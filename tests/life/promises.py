@@ -98,7 +98,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         ],
         "The epoch is committed before the first start": [
             "tests/store/test_conformance_opening.py::test_the_epoch_grows_by_one_with_each_opening",
-            "tests/engine/test_processes.py::test_killed_again_and_again_every_accepted_task_runs_and_no_fence_repeats",
+            "tests/trust/test_kills.py::test_killed_at_any_moment_a_service_loses_nothing_and_repeats_nothing",
         ],
         "A report of an older run changes nothing": [
             "tests/store/test_conformance_runs.py::test_a_settlement_of_an_older_run_changes_nothing",
@@ -790,7 +790,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         "Everything accepted is written": [
             "tests/engine/test_stopping.py::test_cancelling_the_block_stops_at_once_and_loses_nothing",
             "tests/engine/test_wrong_values.py::test_a_scheduler_that_fails_raises_one_error_and_keeps_what_was_accepted",
-            "tests/engine/test_processes.py::test_killed_again_and_again_every_accepted_task_runs_and_no_fence_repeats",
+            "tests/trust/test_kills.py::test_killed_at_any_moment_a_service_loses_nothing_and_repeats_nothing",
         ],
         "Streams end": [
             "tests/engine/test_events.py::test_streams_end_when_the_scheduler_has_shut_down",

@@ -34,7 +34,9 @@ from taskmill.model.changes import (
     Submit,
 )
 from taskmill.model.choices import OnDuplicate
+from taskmill.model.effects import Changed
 from taskmill.model.errors import StoreError
+from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.schedules import Every
@@ -64,6 +66,11 @@ class Fault(enum.Enum):
     DIES_AFTER = "dies after"
     FAILS_BEFORE = "fails before"
     FAILS_AFTER = "fails after"
+    DISK_FAILS = "the disk fails"
+
+
+STATEMENT_FAULTS = [fault for fault in Fault if fault is not Fault.DISK_FAILS]
+"""Those that concern one statement; a disk fails all changes of a batch."""
 
 
 class Died(BaseException):
@@ -94,7 +101,11 @@ class Breaking(sqlite3.Connection):
         if self.fault in (Fault.DIES_AFTER, Fault.FAILS_AFTER):
             run(*arguments).fetchall()
         if self.fault in (Fault.FAILS_BEFORE, Fault.FAILS_AFTER):
-            raise sqlite3.OperationalError("disk I/O error")
+            raise sqlite3.OperationalError("refused")
+        if self.fault is Fault.DISK_FAILS:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
         self.is_dead = True
         raise Died
 
@@ -250,7 +261,7 @@ ONCE = {"supersede of what others depend on", "a dependency that fails at once"}
 """What does more when it is done twice."""
 
 
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("fault", STATEMENT_FAULTS)
 @pytest.mark.parametrize("kind", BATCHES)
 def test_a_batch_is_applied_whole_or_not_at_all(
     populated: Path, tmp_path: Path, kind: str, fault: Fault
@@ -276,6 +287,42 @@ def test_a_batch_is_applied_whole_or_not_at_all(
     assert at > 3
     assert before in seen
     assert after in seen or fault is Fault.DIES_BEFORE
+
+
+@pytest.mark.parametrize("kind", ["submit of three", "all kinds"])
+def test_a_batch_at_which_the_disk_fails_is_not_applied_at_all(
+    populated: Path, tmp_path: Path, kind: str
+) -> None:
+    with closing(connect(copied(populated, tmp_path / "plan.db"))) as db:
+        changes = BATCHES[kind](db)
+        before = rows(db)
+    at = 0
+    for at in itertools.count(1):
+        path = copied(populated, tmp_path / "work.db")
+        with closing(connect(path, at, Fault.DISK_FAILS)) as db:
+            with suppress(sqlite3.OperationalError):
+                apply_all(db, changes)
+                break
+            assert not db.in_transaction
+            assert rows(db) == before
+    assert at > 3
+
+
+def test_what_is_redone_because_a_change_was_refused_is_done_once(
+    populated: Path, tmp_path: Path
+) -> None:
+    fresh = [Submit((new_task(name, payload=name),)) for name in "abc"]
+    refused = Submit((new_task("refused", payload="\ud800"),))
+    with closing(connect(copied(populated, tmp_path / "work.db"))) as db:
+        effects = batch.apply(db, [fresh[0], fresh[1], cancelled(PLAIN), refused, fresh[2]])
+        assert [isinstance(effect, StoreError) for effect in effects] == [False] * 3 + [True, False]
+        statement = "SELECT count(*) FROM taskmill_tasks WHERE payload IN ('a', 'b', 'c')"
+        assert db.execute(statement).fetchone() == (3,)
+    first, _, stopped, *_ = effects
+    assert isinstance(first, tuple)
+    assert first[0].outcome is SubmitOutcome.INSERTED
+    assert isinstance(stopped, Changed)
+    assert stopped.named == (PLAIN,)
 
 
 REQUESTS: list[Request] = [
@@ -336,7 +383,7 @@ def test_a_request_is_left_whole_and_carried_out_once_with_its_answer(
     assert before in seen
 
 
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("fault", STATEMENT_FAULTS)
 def test_an_opening_that_breaks_off_is_made_up_for_by_the_next(
     populated: Path, tmp_path: Path, fault: Fault
 ) -> None:
@@ -357,7 +404,7 @@ def test_an_opening_that_breaks_off_is_made_up_for_by_the_next(
     assert at > 30
 
 
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("fault", STATEMENT_FAULTS)
 def test_a_migration_that_breaks_off_leaves_the_old_file(tmp_path: Path, fault: Fault) -> None:
     empty, fresh = tmp_path / "empty.db", tmp_path / "fresh.db"
     for path in (empty, fresh):

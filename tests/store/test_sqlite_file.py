@@ -185,7 +185,7 @@ def damage(path: Path, pages: range) -> None:
 async def test_a_file_damaged_throughout_is_refused_in_plain_words(path: Path) -> None:
     await populate(path)
     damage(path, range(1, path.stat().st_size // 4096))
-    assert "the file is damaged; restore it from a backup" in await refusal(path)
+    assert "the file is damaged, or the disk cannot be read" in await refusal(path)
 
 
 async def test_a_damaged_page_fails_what_needs_it_and_nothing_else(path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from taskmill.model.changes import CancelTask, Claim, Submit
@@ -214,12 +214,14 @@ async def test_another_writer_that_holds_on_is_named_and_nothing_is_lost(path: P
 async def test_another_writer_that_ends_in_time_is_waited_for(path: Path) -> None:
     store = sqlite_store(path)
     await store.open(now=NOW)
+    has_begun = threading.Event()
+    await on_writer(store, lambda db: db.set_trace_callback(lambda _: has_begun.set()))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         async with anyio.create_task_group() as group:
             group.start_soon(submit, store, new_task("a"))
-            for _ in range(10):
-                await anyio.lowlevel.checkpoint()
+            await anyio.to_thread.run_sync(has_begun.wait)
+            await anyio.sleep(0.02)  # who does not wait has failed by now
             other.execute("COMMIT")
     assert await store.count(ANY) == 1
     await store.close()

@@ -255,6 +255,9 @@ PLANS: dict[str, set[str]] = {
     "has_meta": {
         "SCAN sqlite_schema",
     },
+    "has_names": {
+        "SCAN sqlite_schema",
+    },
     "has_old_pauses": {
         "SCAN taskmill_pauses",
     },

@@ -18,6 +18,8 @@ BUSY_SECONDS = 5.0
 """How long a statement waits for another process's write transaction."""
 
 _DAMAGED = "the file is damaged; restore it from a backup"
+_UNREADABLE = "the file is damaged, or the disk cannot be read; look at it, or restore a backup"
+"""SQLite calls a file damaged also where the system could not read it."""
 
 
 class Port:
@@ -91,8 +93,11 @@ def store_error(name: str, error: sqlite3.Error) -> StoreError:
         sqlite3.SQLITE_BUSY: f"another process has been writing for over {BUSY_SECONDS:.0f} s",
         sqlite3.SQLITE_READONLY: "the file or its directory is read-only; allow writing",
         sqlite3.SQLITE_CANTOPEN: "the file cannot be opened; look at its path and permissions",
-        sqlite3.SQLITE_CORRUPT: _DAMAGED,
-        sqlite3.SQLITE_NOTADB: "this is no SQLite database; name another file",
+        sqlite3.SQLITE_CORRUPT: _UNREADABLE,
+        sqlite3.SQLITE_NOTADB: (
+            "this is no SQLite database, or its beginning is damaged; name another file, or "
+            "restore it from a backup"
+        ),
         sqlite3.SQLITE_IOERR: "the disk cannot be read or written",
     }.get(code)
     return StoreError(f"{name}: {error}" if advice is None else f"{name}: {advice} ({error})")

@@ -44,7 +44,9 @@ def migrate(db: sqlite3.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
         if not is_up_to_date(db):
-            for script in MIGRATIONS[int(read_meta(db, "version") or 0) :]:
+            if _version(db) == 0:
+                _check_names(db)
+            for script in MIGRATIONS[_version(db) :]:
                 for statement in statements(script):
                     db.execute(statement)
             write_meta(db, "version", str(len(MIGRATIONS)))
@@ -110,14 +112,46 @@ def pauses(db: sqlite3.Connection) -> tuple[PauseRecord, ...]:
 
 def is_up_to_date(db: sqlite3.Connection) -> bool:
     """Whether the file has this version's schema; StoreError for one from a newer version."""
-    version = int(read_meta(db, "version") or 0)
+    version = _version(db)
     if version > len(MIGRATIONS):
-        name = db.execute("PRAGMA database_list").fetchone()[2]
         raise StoreError(
-            f"{name} has schema version {version} and this taskmill knows {len(MIGRATIONS)}: "
+            f"{_name(db)} has schema version {version} and this taskmill knows {len(MIGRATIONS)}: "
             "it was written by a newer taskmill; upgrade this one"
         )
     return version == len(MIGRATIONS)
+
+
+def _version(db: sqlite3.Connection) -> int:
+    """The version of the schema, 0 where there is none yet; StoreError where it makes no sense."""
+    try:
+        return int(read_meta(db, "version") or 0)
+    except ValueError as error:
+        raise StoreError(
+            f"{_name(db)}: the schema version is no number ({error}): something else has written "
+            "to taskmill's tables; restore them from a backup"
+        ) from None
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        raise _taken(db, "taskmill_meta") from error
+
+
+def _check_names(db: sqlite3.Connection) -> None:
+    """StoreError where a file without a schema has something of the names that ours would have."""
+    found = db.execute(SQL["has_names"]).fetchone()
+    if found is not None:
+        raise _taken(db, str(found[0]))
+
+
+def _taken(db: sqlite3.Connection, name: str) -> StoreError:
+    return StoreError(
+        f"{_name(db)} has a {name} that taskmill did not make; names that begin with taskmill_ "
+        "are taskmill's: name another file, or rename it"
+    )
+
+
+def _name(db: sqlite3.Connection) -> str:
+    return str(db.execute("PRAGMA database_list").fetchone()[2])
 
 
 def levels(db: sqlite3.Connection) -> tuple[LevelCount, ...]:
