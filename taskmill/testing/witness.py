@@ -153,6 +153,8 @@ class Witness:
         self._cut_with = bounds.copy()
         self._happened: Counter[tuple[int, str]] = Counter()
         self._heard: Counter[tuple[int, str]] = Counter()
+        self._unheard: Counter[tuple[int, str]] = Counter()
+        self._rated_at: dict[str, float] = {}
         self._runs_heard: dict[int, int] = {}
         self._over: set[int] = set()
         self._since: dict[tuple[str, int], float] = {}
@@ -184,8 +186,7 @@ class Witness:
 
     def subscribed(self) -> None:
         """Events are heard from now on."""
-        self._happened.clear()
-        self._heard.clear()
+        self._unheard = Counter()
         self._runs_heard.clear()
         self._over.clear()
 
@@ -202,10 +203,9 @@ class Witness:
         if is_whole and left:
             self.broken("L5", f"it closed, and tasks {left} are still running")
         if is_whole:
-            for (task, status), count in sorted(self._happened.items()):
-                if status in ENDS and self._heard[task, status] != count:
-                    heard = self._heard[task, status]
-                    self.broken("S10", f"task {task} was {status} {count} times, heard {heard}")
+            for (task, status), count in sorted(self._unheard.items()):
+                if status in ENDS and count > 0:
+                    self.broken("S10", f"task {task} was {status}, and no event says so")
         self._process_ended()
 
     def _process_ended(self) -> None:
@@ -269,6 +269,7 @@ class Witness:
         """A type has another rate from now on."""
         self.bounds.rates[task_type] = limit
         self._starts.pop(task_type, None)
+        self._rated_at[task_type] = self._now()
 
     # --- commits ---
 
@@ -304,6 +305,7 @@ class Witness:
         if was != now:
             self._tell(f"task {task} {was or 'new'} -> {now or 'deleted'} (run {move.run or 0})")
             self._happened[task, str(now)] += 1
+            self._unheard[task, str(now)] += 1
         if now is None:
             if was not in ENDS:
                 self.broken("S1", f"task {task} was {was} and its row is deleted")
@@ -399,7 +401,7 @@ class Witness:
 
     def _check_rate(self, row: Row) -> None:
         limit = self.bounds.rates.get(row.type)
-        if limit is None:
+        if limit is None or self._cut_at < self._rated_at.get(row.type, 0.0):
             return
         starts = self._starts[row.type]
         starts.append(self._cut_at)
@@ -466,6 +468,7 @@ class Witness:
             status = S.FAILED
         if status is not None:
             self._heard[task, status] += 1
+            self._unheard[task, status] -= 1
             if self._heard[task, status] > self._happened[task, status]:
                 self.broken("S10", f"{type(event).__name__} of task {task} before its commit")
         match event:
@@ -534,26 +537,39 @@ class Witness:
                 found.append((row, "startable"))
         return found
 
-    def left(self) -> list[Row]:
-        """What is active though it could have ended."""
-        return [
-            row
-            for row in self.rows.values()
-            if row.status not in ENDS
-            and not (row.status == S.BLOCKED and self._is_held_up(row, set()))
-        ]
+    def left(self, ties: Iterable[tuple[int, int]]) -> list[Row]:
+        """What is active though it could have ended; ``ties`` say who waits for whom.
 
-    def _is_held_up(self, row: Row, seen: set[int]) -> bool:
-        """Whether it waits, at last, for what failed and is to be decided by people."""
-        if row.id in seen:
-            return False
-        if row.on_dependency_failure == "hold":
-            return True
-        return any(
-            self._is_held_up(self.rows[on], seen | {row.id})
-            for on in self._needs.get(row.id, ())
-            if on in self.rows
-        )
+        What waits for people's decision, for a task it depends on has failed, is not, nor is what
+        waits for that.
+        """
+        waits_for = dict_of(ties)
+        for row in self.rows.values():
+            if row.parent is not None and row.status not in ENDS:
+                waits_for.setdefault(row.parent, []).append(row.id)
+        active = [row for row in self.rows.values() if row.status not in ENDS]
+        held = {row.id for row in active if self._is_to_be_decided(row, waits_for)}
+        while True:
+            behind = {
+                row.id
+                for row in active
+                if row.status in (S.BLOCKED, S.WAITING) and held & {*waits_for.get(row.id, ())}
+            }
+            behind |= {
+                row.id
+                for row in active
+                for ahead in active
+                if row.is_follow_up and row.identity == ahead.identity and ahead.id in held
+            }
+            if behind <= held:
+                return [row for row in active if row.id not in held]
+            held |= behind
+
+    def _is_to_be_decided(self, row: Row, waits_for: dict[int, list[int]]) -> bool:
+        """Whether it waits for what has ended, and not well, and is held for that."""
+        needed = [self.rows[on] for on in waits_for.get(row.id, ()) if on in self.rows]
+        failed = [each for each in needed if each.status in ENDS and each.status != S.COMPLETED]
+        return row.status == S.BLOCKED and row.on_dependency_failure == "hold" and bool(failed)
 
 
 def dict_of(ties: Iterable[tuple[int, int]]) -> dict[int, list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from random import Random
 from typing import Any, TypedDict
 
@@ -54,6 +55,7 @@ class World:
         self.disk = Disk(self)
         self._halt = halt
         self.witness: Witness
+        self._jumped = timedelta(0)
         self.crash_in: int | None = None
         """After how many ways to and from the store the process dies."""
         self.under_way = 0
@@ -75,6 +77,17 @@ class World:
         """Die, as a handler may that kills its process."""
         self.died()
         await anyio.sleep_forever()
+
+    def set_clock(self, by: timedelta) -> None:
+        """Set the wall clock forward or back."""
+        self._jumped += by
+        self.clock.jump(by)
+        self.witness.jumped()
+
+    def set_clock_right(self) -> None:
+        """Set a wall clock that is behind to what it would show by itself."""
+        if self._jumped < timedelta(0):
+            self.set_clock(-self._jumped)
 
     def heal(self) -> None:
         """Nothing is wrong with the store any more."""

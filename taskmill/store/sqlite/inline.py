@@ -194,6 +194,11 @@ class Disk:
         statement = _TOUCHED.partition("WHERE")[0] + "ORDER BY id"
         return [Row(*row) for row in self._db.look(statement)]
 
+    def ties(self) -> list[tuple[int, int]]:
+        """Who waits for whom that has not been met: dependents, and parents for what they joined."""
+        unmet = "SELECT task, waits_for FROM main.taskmill_edges WHERE is_met = 0"
+        return [(task, on) for task, on in self._db.look(unmet)]
+
     def close(self) -> None:
         """Forget everything."""
         self._db.close()
