@@ -36,6 +36,7 @@ LONGEST_STOP = 120.0
 REST = 1800.0
 """Seconds in which everything comes to an end once nothing stands in the way."""
 MOST_STEPS = 2_000_000
+MOST_PROCESSES = 100
 
 
 @attrs.frozen(kw_only=True)
@@ -107,6 +108,8 @@ class _Exploration:
 
     def run(self) -> Story:
         while not self._is_done and self._broken is None:
+            if len(self._loops) >= MOST_PROCESSES:
+                self._report(Broken("L1", f"no rest after {MOST_PROCESSES} processes"))
             self._process()
         return Story(
             plan=self._plan,

@@ -56,6 +56,8 @@ class World:
         self._halt = halt
         self.witness: Witness
         self._jumped = timedelta(0)
+        self.crashes = 0
+        """How often a process has died of what happened to it, or of its handlers."""
         self.crash_in: int | None = None
         """After how many ways to and from the store the process dies."""
         self.under_way = 0
@@ -119,6 +121,7 @@ class World:
         self.witness.committed(commit)
 
     def died(self) -> None:
+        self.crashes += 1
         self._halt()
 
 
