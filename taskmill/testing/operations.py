@@ -147,7 +147,7 @@ async def cancel_where(scene: Scene, rng: Random) -> str:
 async def retry(scene: Scene, rng: Random) -> str:
     ended = [r.id for r in scene.witness.rows.values() if r.status in ("failed", "dead", "blocked")]
     task = TaskId(rng.choice(sorted(ended))) if ended else scene.some_id(rng)
-    with scene.witness.reviving():
+    with scene.witness.reviving(task):
         await scene.scheduler.retry(task)
     return f"{task}"
 

@@ -235,9 +235,11 @@ class Witness:
     # --- calls ---
 
     @contextmanager
-    def reviving(self) -> Generator[None]:
-        """A retry is under way: meanwhile ends may be left."""
+    def reviving(self, task: int | None = None) -> Generator[None]:
+        """A retry is under way: meanwhile ends may be left, and what is held may run anyway."""
         self.revivals += 1
+        if task is not None:
+            self._ran_anyway.add(task)
         try:
             yield
         finally:
@@ -416,10 +418,13 @@ class Witness:
                 return
 
     def _check_needs(self, row: Row, ties: Iterable[int]) -> None:
-        if row.on_dependency_failure == "ignore" or row.id in self._ran_anyway:
-            ties_met = [on for on in ties if on in self.rows and self.rows[on].status not in ENDS]
-            if row.on_dependency_failure == "ignore" and ties_met:
-                self.broken("S8", f"task {row.id} was started before {ties_met} ended")
+        if row.id in self._ran_anyway:
+            return
+        if row.on_dependency_failure == "ignore":
+            known = [on for on in ties if on in self.rows and on not in self._ran_anyway]
+            active = [on for on in known if self.rows[on].status not in ENDS]
+            if active:
+                self.broken("S8", f"task {row.id} was started before {active} ended")
             return
         for on in {*ties, *self._needs.get(row.id, ())}:
             needed = self.rows.get(on)

@@ -55,7 +55,7 @@ class World:
         self.disk = Disk(self)
         self._halt = halt
         self.witness: Witness
-        self._jumped = timedelta(0)
+        self._jumped = self._furthest = timedelta(0)
         self.crashes = 0
         """How often a process has died of what happened to it, or of its handlers."""
         self.crash_in: int | None = None
@@ -83,13 +83,14 @@ class World:
     def set_clock(self, by: timedelta) -> None:
         """Set the wall clock forward or back."""
         self._jumped += by
+        self._furthest = max(self._furthest, self._jumped)
         self.clock.jump(by)
         self.witness.jumped()
 
     def set_clock_right(self) -> None:
-        """Set a wall clock that is behind to what it would show by itself."""
-        if self._jumped < timedelta(0):
-            self.set_clock(-self._jumped)
+        """Set the wall clock to the latest it has been: what was due then is due."""
+        if self._jumped < self._furthest:
+            self.set_clock(self._furthest - self._jumped)
 
     def heal(self) -> None:
         """Nothing is wrong with the store any more."""
