@@ -257,19 +257,20 @@ class _Exploration:
 
     async def _free(self, scene: Scene) -> None:
         scheduler, bounds = scene.scheduler, self._trial.bounds
+        scheduler.set_max_concurrency(bounds.max_concurrency or 16)
+        for handle in scene.handles():
+            handle.set_max_concurrency(bounds.domains.get(handle.name))
+        self._witness.freed(bounds)
         for each in await scheduler.schedules():
             if each.status is not ScheduleStatus.ENDED:
                 handle = next(h for h in scene.handles() if h.name == each.domain)
                 await handle.cancel_schedule(each.name)
-        scheduler.set_max_concurrency(bounds.max_concurrency or 16)
         for handle in scene.handles():
-            handle.set_max_concurrency(bounds.domains.get(handle.name))
             await handle.resume()
         for scope, name in sorted(self._witness.pauses):
             if scope == PauseScope.GROUP.value:
                 await scheduler.resume_group(name)
         await scheduler.resume()
-        self._witness.freed(bounds)
 
 
 def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException:

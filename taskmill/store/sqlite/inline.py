@@ -223,11 +223,12 @@ class Disk:
 
     def settle_late(self, settlement: Settlement) -> str:
         """Write what a process that is gone had to say of a run, past all that runs now."""
+        trouble = self._countdown, self._next, self.lasting
+        self.heal()
         try:
             batch.apply(self._db, [settlement])
-        except sqlite3.Error as error:
-            return str(error)
         finally:
+            self._countdown, self._next, self.lasting = trouble
             self._tell()
         return "delivered"
 
