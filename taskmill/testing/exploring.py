@@ -99,11 +99,13 @@ def _no_collecting() -> Iterator[None]:
     """
     was_on, hook = gc.isenabled(), sys.unraisablehook
     gc.disable()
+    gc.freeze()
     try:
         yield
     finally:
         sys.unraisablehook = lambda _: None
         gc.collect()
+        gc.unfreeze()
         sys.unraisablehook = hook
         if was_on:
             gc.enable()

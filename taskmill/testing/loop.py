@@ -1,4 +1,4 @@
-"""An event loop for one thread and no clock: it runs what is ready in an order drawn from a seed."""
+"""An event loop in virtual time that runs what is ready in an order drawn from a seed."""
 
 from __future__ import annotations
 
@@ -152,7 +152,10 @@ class SeededLoop(asyncio.AbstractEventLoop):
         return handle
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        callback: Callable[..., object],  # noqa: ARG002 - what asyncio hands over
+        *args: Any,  # noqa: ARG002 - as above
+        context: Context | None = None,  # noqa: ARG002 - as above
     ) -> asyncio.Handle:
         raise RuntimeError("an explored scheduler uses no threads; run what blocks as a handler")
 

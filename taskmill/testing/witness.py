@@ -25,13 +25,9 @@ from taskmill.model.events import (
     Enqueued,
     Expired,
     Failed,
-    Interrupted,
     Lagged,
-    Preempted,
-    Progress,
     Revived,
     Superseded,
-    Unblocked,
     Waiting,
 )
 from taskmill.model.record import TaskRecord
@@ -139,7 +135,7 @@ class Witness:
         """How many calls of retry are under way."""
         self.last_trouble = -1e9
         self.last_jump = -1e9
-        self._accepted: dict[int, str] = {}
+        self._accepted: set[int] = set()
         self._cancelled: set[int] = set()
         self._needs: dict[int, tuple[int, ...]] = {}
         self._ran_anyway: set[int] = set()
@@ -154,6 +150,7 @@ class Witness:
         self._happened: Counter[tuple[int, str]] = Counter()
         self._heard: Counter[tuple[int, str]] = Counter()
         self._unheard: Counter[tuple[int, str]] = Counter()
+        self._happened_to: set[int] = set()
         self._rated_at: dict[str, float] = {}
         self._runs_heard: dict[int, int] = {}
         self._over: set[int] = set()
@@ -180,7 +177,7 @@ class Witness:
         )
         if left:
             self.broken("L2", f"tasks {left} are still running for a process that is gone")
-        for task in self._accepted:
+        for task in sorted(self._accepted):
             if task not in self.rows:
                 self.broken("S1", f"task {task} was accepted, and is gone after a restart")
 
@@ -247,14 +244,11 @@ class Witness:
 
     def accepted(self, task: int, depends_on: Sequence[int], *, is_new: bool) -> None:
         """A submit has returned this id."""
-        if task not in self.rows and not self._is_deleted(task):
+        if task not in self._happened_to:
             self.broken("S1", f"task {task} was accepted before it was committed")
-        self._accepted[task] = ""
+        self._accepted.add(task)
         if is_new:
             self._needs[task] = tuple(depends_on)
-
-    def _is_deleted(self, task: int) -> bool:
-        return (task, "deleted") in self._happened or (bool(self.rows) and task < max(self.rows))
 
     def cancelled(self, task: int) -> None:
         """A cancel has returned True."""
@@ -285,7 +279,6 @@ class Witness:
         """A transaction has committed."""
         was_paused, self.pauses = self.pauses, commit.pauses
         self.changes += len(commit.moves)
-        before = {move.id: self.rows.get(move.id) for move in commit.moves}
         for move in commit.moves:
             if move.now is None:
                 self.rows.pop(move.id, None)
@@ -293,7 +286,7 @@ class Witness:
             self.rows[row.id] = row
         claims: list[Row] = []
         for move in commit.moves:
-            self._moved(move, before[move.id])
+            self._moved(move)
             if move.was == S.PENDING and move.now == S.RUNNING and move.id in self.rows:
                 claims.append(self.rows[move.id])
         if commit.moves:
@@ -302,17 +295,31 @@ class Witness:
         if claims:
             self._check_claims(claims, was_paused, dict_of(commit.ties))
 
-    def _moved(self, move: Move, before: Row | None) -> None:
+    def _moved(self, move: Move) -> None:
         task, was, now = move.id, move.was, move.now
         if was != now:
             self._tell(f"task {task} {was or 'new'} -> {now or 'deleted'} (run {move.run or 0})")
+            self._happened_to.add(task)
             self._happened[task, str(now)] += 1
             self._unheard[task, str(now)] += 1
         if now is None:
             if was not in ENDS:
                 self.broken("S1", f"task {task} was {was} and its row is deleted")
-            self._accepted.pop(task, None)
+            self._accepted.discard(task)
             return
+        self._check_legal(move, now)
+        if was == S.BLOCKED and now == S.PENDING and self.revivals:
+            self._ran_anyway.add(task)
+        if was == S.PENDING and now == S.RUNNING:
+            self._claimed.add(task)
+        if now == S.COMPLETED and was != now:
+            self._check_completed(task, was, move)
+        row = self.rows.get(task)
+        if was is None and row is not None and row.schedule is not None:
+            self._check_occurrence(row)
+
+    def _check_legal(self, move: Move, now: str) -> None:
+        task, was = move.id, move.was
         if was in ENDS and now != was:
             if was not in REVIVABLE or now not in (S.PENDING, S.BLOCKED) or not self.revivals:
                 self.broken("S2", f"task {task} had ended as {was} and is {now}")
@@ -324,15 +331,6 @@ class Witness:
             expected = move.run_was + (was == S.PENDING and now == S.RUNNING)
             if move.run != expected:
                 self.broken("S4", f"task {task}: run {move.run_was} became {move.run}")
-        if was == S.BLOCKED and now == S.PENDING and self.revivals:
-            self._ran_anyway.add(task)
-        if was == S.PENDING and now == S.RUNNING:
-            self._claimed.add(task)
-        if now == S.COMPLETED and was != now:
-            self._check_completed(task, was, move)
-        row = self.rows.get(task)
-        if was is None and row is not None and row.schedule is not None:
-            self._check_occurrence(row)
 
     def _check_completed(self, task: int, was: str | None, move: Move) -> None:
         if task in self._cancelled:
@@ -467,35 +465,33 @@ class Witness:
             self.broken("S10", f"{event.count} events were lost, though the reader kept up")
         if not isinstance(event, About):
             return
-        task = int(event.id)
-        status = _SAYS.get(type(event))
-        if isinstance(event, Failed) and not event.will_retry:
+        about: About[Any] = event
+        task, name = int(about.id), type(about).__name__
+        status = _SAYS.get(type(about))
+        if isinstance(about, Failed) and not about.will_retry:
             status = S.FAILED
         if status is not None:
             self._heard[task, status] += 1
             self._unheard[task, status] -= 1
             if self._heard[task, status] > self._happened[task, status]:
-                self.broken("S10", f"{type(event).__name__} of task {task} before its commit")
-        match event:
-            case Enqueued():
-                if task not in self.rows and not self._happened[task, "None"]:
-                    self.broken("S10", f"Enqueued of task {task} before its commit")
-                return
-            case Revived():
-                self._over.discard(task)
-                return
-            case Dispatched(run=run):
-                if run <= self._runs_heard.get(task, 0):
-                    self.broken("S10", f"Dispatched of run {run} of task {task} after a later one")
-                if not self._happened[task, S.RUNNING]:
-                    self.broken("S10", f"Dispatched of task {task} before its commit")
-                self._runs_heard[task] = run
-            case Progress() | Interrupted() | Preempted() | Unblocked() | _:
-                pass
-        if task in self._over:
-            self.broken("S10", f"{type(event).__name__} of task {task} after its end")
+                self.broken("S10", f"{name} of task {task} before its commit")
+        if isinstance(about, Dispatched):
+            self._heard_start(task, about.run)
+        if isinstance(about, Enqueued) and task not in self._happened_to:
+            self.broken("S10", f"Enqueued of task {task} before its commit")
+        if isinstance(about, Revived):
+            self._over.discard(task)
+        elif task in self._over and not isinstance(about, Enqueued):
+            self.broken("S10", f"{name} of task {task} after its end")
         if status in ENDS:
             self._over.add(task)
+
+    def _heard_start(self, task: int, run: int) -> None:
+        if run <= self._runs_heard.get(task, 0):
+            self.broken("S10", f"Dispatched of run {run} of task {task} after a later one")
+        if not self._happened[task, S.RUNNING]:
+            self.broken("S10", f"Dispatched of task {task} before its commit")
+        self._runs_heard[task] = run
 
     # --- what should have happened by now ---
 

@@ -124,7 +124,8 @@ def _claim_alone(db: sqlite3.Connection, claim: Claim) -> TaskRecord | Refused |
 def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> str:
     """Take a row that is no task any more out of the queue, or it would be claimed for ever.
 
-    Returns the reason that it ends with. A follow-up of it, which only a retried task can have here, runs after the next opening.
+    Returns the reason that it ends with. A follow-up of it, which only a retried task can have
+    here, runs after the next opening.
     """
     about = {"task_id": claim.id}  # what else its row says may be what cannot be read
     log.error("task %d cannot be read, and is cancelled", claim.id, exc_info=error, extra=about)

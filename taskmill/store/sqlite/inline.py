@@ -1,7 +1,7 @@
 """A database for exploring: in memory, worked in the event loop, with faults, telling every move.
 
-It outlives the stores that open it, as a file outlives processes. Its tables are looked at by SQL of
-its own, so that what is checked by them does not stand on the code under test.
+It outlives the stores that open it, as a file outlives processes. Its tables are looked at by SQL
+of its own, so that what is checked by them does not stand on the code under test.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class Disk:
         return [Row(*row) for row in self._db.look(statement)]
 
     def ties(self) -> list[tuple[int, int]]:
-        """Who waits for whom that has not been met: dependents, and parents for what they joined."""
+        """Who still waits for whom: dependents, and parents for what they joined."""
         unmet = "SELECT task, waits_for FROM main.taskmill_edges WHERE is_met = 0"
         return [(task, on) for task, on in self._db.look(unmet)]
 
