@@ -8,7 +8,7 @@ from bisect import insort
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from taskmill.testing.time import FakeClock
 
@@ -35,10 +35,10 @@ class NumberedTask(asyncio.Task[R]):
         number: int,
     ) -> None:
         self.number = number
-        super().__init__(coro, loop=loop, name=name, context=context)  # type: ignore[arg-type] # typeshed leaves generators out
+        super().__init__(coro, loop=loop, name=name, context=context)
 
 
-class SeededLoop(asyncio.AbstractEventLoop):
+class SeededLoop:
     """Runs callbacks one at a time until the coroutine of `run` is done, or it is halted.
 
     Which of the ready ones is next is drawn from ``rng``; it depends on nothing else but what the
@@ -53,6 +53,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
         self._ready: list[tuple[int, int, asyncio.Handle]] = []
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._made = 0
+        self._itself = cast("asyncio.AbstractEventLoop", self)  # it has what schedulers ask for
         self._room = 256
         self._is_running = False
         self.tasks: list[asyncio.Task[Any]] = []
@@ -68,7 +69,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
 
     def run(self, main: Coroutine[Any, Any, R]) -> R | None:
         """The result of ``main``; None where it was halted before that was done."""
-        asyncio._set_running_loop(self)  # noqa: SLF001 - what loops call, says asyncio
+        asyncio._set_running_loop(self._itself)  # noqa: SLF001 - what loops call, says asyncio
         self._is_running = True
         try:
             task = self.create_task(main)
@@ -147,7 +148,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = asyncio.Handle(callback, args, self._itself, context)
         self._add(handle)
         return handle
 
@@ -175,13 +176,13 @@ class SeededLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = asyncio.TimerHandle(when, callback, args, self._itself, context)
         self._made += 1
         heapq.heappush(self._timers, (when, self._made, handle))
         return handle
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return asyncio.Future(loop=self._itself)
 
     def create_task(
         self,
@@ -191,7 +192,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.Task[R]:
         self._made += 1
-        task = NumberedTask(coro, loop=self, name=name, context=context, number=self._made)
+        task = NumberedTask(coro, loop=self._itself, name=name, context=context, number=self._made)
         self.tasks.append(task)
         return task
 

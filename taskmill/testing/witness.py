@@ -389,10 +389,10 @@ class Witness:
         for row in claims:
             if _is_held(row, was_paused) and _is_held(row, self.pauses):
                 self.broken("P1", f"task {row.id} was started under a pause")
-            if row.stage & ~Stage.ALONE == Stage.EXECUTE:
+            if Stage(row.stage).part is Stage.EXECUTE:
                 self._check_rate(row)
                 self._check_needs(row, ties.get(row.id, []))
-            if row.stage & Stage.ALONE and len(running) > 1:
+            if Stage(row.stage).is_alone and len(running) > 1:
                 self.broken("P2", f"suspect {row.id} does not run alone")
 
     def _hold_cap(self, of: str, running: int, caps: Sequence[int | None]) -> None:
@@ -406,7 +406,7 @@ class Witness:
         starts = self._starts[row.type]
         starts.append(self._cut_at)
         per_second = limit.permits / limit.per.total_seconds()
-        burst = limit.permits if limit.burst is None else limit.burst
+        burst = limit.burst
         for index, since in enumerate(starts):
             count = len(starts) - index
             if count > burst + per_second * (self._cut_at - since) + EPSILON:
@@ -515,11 +515,11 @@ class Witness:
         domains = Counter(row.domain for row in running)
         groups = Counter(row.group for row in running)
         is_full = len(running) >= (self.bounds.max_concurrency or 1_000_000)
-        has_suspect = any(row.stage & Stage.ALONE for row in active)
+        has_suspect = any(Stage(row.stage).is_alone for row in active)
         for row in active:
             if row.status not in (S.PENDING, S.BLOCKED):
                 continue
-            is_fresh = row.stage & ~Stage.ALONE == Stage.EXECUTE
+            is_fresh = Stage(row.stage).part is Stage.EXECUTE
             if is_fresh and row.expires_at_ms is not None and row.expires_at_ms < wall:
                 found.append((row, "expired"))
             elif row.status == S.BLOCKED:

@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
+from taskmill.engine.running import Running
 from taskmill.engine.writer import Writer
 from taskmill.model.changes import Change, Claim
 from taskmill.model.effects import Effect, Settled
@@ -120,7 +121,8 @@ def events_before_commit(patch: pytest.MonkeyPatch) -> Iterator[None]:
             if isinstance(receive, partial) and len(receive.args) == 2:
                 attempt, settlement = receive.args
                 settled = Settled(status=settlement.status)
-                receive.func.__self__._announce(attempt, settlement, settled)
+                running: Running = getattr(receive.func, "__self__")  # noqa: B009 - a bound method
+                running._announce(attempt, settlement, settled)
         await write(self, batch_)
 
     patch.setattr(Writer, "_write", early)
