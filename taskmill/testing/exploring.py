@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -40,8 +41,10 @@ def explore(trial: Trial, seeds: Iterable[int], *, processes: int = 1) -> int:
     every = list(seeds)
     parts = [every[at : at + 50] for at in range(0, len(every), 50)]
     _Forked.trial = trial
-    with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
-        return sum(pool.map(_Forked.explore, parts))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: none is used
+        with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
+            return sum(pool.map(_Forked.explore, parts))
 
 
 class _Forked:
@@ -92,7 +95,7 @@ def shrink(trial: Trial, story: Story, *, tries: int = 400) -> Story:
 
 
 @contextmanager
-def _no_collecting() -> Iterator[None]:
+def _no_collecting() -> Generator[None]:
     """No garbage is collected meanwhile: what is left of dead processes would run to its end.
 
     Afterwards it is, and what coroutines say that are thrown away is not printed.

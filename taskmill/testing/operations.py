@@ -232,7 +232,7 @@ async def set_rate(scene: Scene, rng: Random) -> str:
 async def schedule(scene: Scene, rng: Random) -> str:
     task, name = scene.trial.task(rng), rng.choice("ab")
     rule = Every(
-        timedelta(seconds=rng.choice([0.7, 3])),
+        timedelta(seconds=rng.choice([0.9, 5])),
         max_runs=rng.choice([None, 3]),
         after_completion=rng.random() < 0.2,
         catch_up=rng.choice(list(CatchUp)),

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import attrs
@@ -273,7 +273,9 @@ class _Exploration:
         await scheduler.resume()
 
 
-def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    while len(group.exceptions) == 1 and isinstance(group.exceptions[0], BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group.exceptions[0] if len(group.exceptions) == 1 else group
+def _alone(error: BaseException) -> BaseException:
+    """The one error in nested groups, or the group that holds more than one."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)  # an isinstance check loses the type
+    return _alone(group.exceptions[0]) if len(group.exceptions) == 1 else group

@@ -71,7 +71,7 @@ async def slow_store(scene: Scene, rng: Random) -> str:
 
 async def clock_jumps(scene: Scene, rng: Random) -> str:
     """An administrator sets the wall clock."""
-    seconds = rng.choice([-3600, -30, -2, 2, 30, 3600])
+    seconds = rng.choice([-600, -30, -2, 2, 30, 600])
     scene.world.set_clock(timedelta(seconds=seconds))
     return f"{seconds:+} s"
 

@@ -1,4 +1,4 @@
-"""A task whose time is over when its claim is written ends as expired, and the queue stays whole."""
+"""A task whose time is over when its claim is written expires, and the queue stays whole."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from taskmill.testing import (
     OPERATIONS,
     PromiseBroken,
     Scene,
+    World,
     explore,
     replay,
     tell,
@@ -81,7 +82,7 @@ def test_a_seed_tells_the_same_story_in_every_process() -> None:
 
 
 @contextmanager
-def without_compare_and_set(patch: pytest.MonkeyPatch) -> Iterator[None]:
+def without_compare_and_set(patch: pytest.MonkeyPatch) -> Generator[None]:
     """A report is written whichever run it is of."""
     settle = SQL["settle"].replace("AND run = :run AND status = 'running'", "AND :run IS NOT NULL")
     complete = SQL["complete"].replace(
@@ -93,7 +94,7 @@ def without_compare_and_set(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
-def start_before_commit(patch: pytest.MonkeyPatch) -> Iterator[None]:
+def start_before_commit(patch: pytest.MonkeyPatch) -> Generator[None]:
     """A batch with a claim is answered first, and written a little later."""
     apply = InlineStore.apply
 
@@ -112,7 +113,7 @@ def start_before_commit(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
-def events_before_commit(patch: pytest.MonkeyPatch) -> Iterator[None]:
+def events_before_commit(patch: pytest.MonkeyPatch) -> Generator[None]:
     """Effects are followed, and so told, before the batch is committed."""
     write = Writer._write
 
@@ -130,11 +131,11 @@ def events_before_commit(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
-def without_rollback(patch: pytest.MonkeyPatch) -> Iterator[None]:
+def without_rollback(patch: pytest.MonkeyPatch) -> Generator[None]:
     """A batch that fails half-way is committed as far as it came."""
 
     @contextmanager
-    def kept(db: Any) -> Iterator[None]:
+    def kept(db: Any) -> Generator[None]:
         db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -147,7 +148,7 @@ def without_rollback(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
-def cancel_without_cause(patch: pytest.MonkeyPatch) -> Iterator[None]:
+def cancel_without_cause(patch: pytest.MonkeyPatch) -> Generator[None]:
     """The stop of a running task is not on record: what returns late completes it."""
     settle = SQL["settle"].replace("AND stop_cause IS NULL AND is_linked = 0", "")
     complete = SQL["complete"].replace("AND stop_cause IS NULL AND is_linked = 0", "")
@@ -157,16 +158,20 @@ def cancel_without_cause(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
-def without_recovery(patch: pytest.MonkeyPatch) -> Iterator[None]:
+def without_recovery(patch: pytest.MonkeyPatch) -> Generator[None]:
     """What ran when the process died is left as it is."""
     patch.setitem(SQL, "recover_running", "UPDATE taskmill_tasks SET status = status WHERE 0")
     yield
 
 
+def _is_open(slots: Slots, now_ns: int) -> bool:
+    return True
+
+
 @contextmanager
-def without_cap(patch: pytest.MonkeyPatch) -> Iterator[None]:
+def without_cap(patch: pytest.MonkeyPatch) -> Generator[None]:
     """Every cap has room."""
-    patch.setattr(Slots, "is_open", lambda *_: True)
+    patch.setattr(Slots, "is_open", _is_open)
     yield
 
 
@@ -213,12 +218,16 @@ async def twice(scene: Scene, rng: Random) -> str:
     return f"{first.id}"
 
 
+def so_we_say(world: World) -> str | None:
+    return "so we say" if world.witness.rows else None
+
+
 def test_operations_troubles_and_checks_can_be_a_users_own() -> None:
     trial = attrs.evolve(
         EVERYTHING,
         operations={"twice": twice, "look": OPERATIONS["look"]},
         troubles={},
-        check=lambda world: "so we say" if world.witness.rows else None,
+        check=so_we_say,
         steps=8,
     )
     story = replay(trial, 2)
