@@ -18,6 +18,10 @@ STEP = 20e-6
 """Seconds that pass with each callback, so that what spins meets its timeouts."""
 
 
+MOST_STEPS = 500_000
+"""Callbacks after which one process of an exploration is held to go round in circles."""
+
+
 class Stranded(RuntimeError):
     """Everything in the loop waits, and nothing is left that could end that."""
 
@@ -108,6 +112,8 @@ class SeededLoop:
                 self._clock.pass_seconds(max(self._timers[0][0] - self.time(), 0.0))
             return
         self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise Stranded(f"it does not come to rest in {MOST_STEPS} steps")
         if self.steps == self.halt_at:
             self.halt()
             return
