@@ -191,8 +191,8 @@ class Disk:
 
     def rows(self) -> list[Row]:
         """All tasks."""
-        statement = _TOUCHED.partition("WHERE")[0] + "ORDER BY id"
-        return [Row(*row) for row in self._db.look(statement)]
+        every = _TOUCHED.partition("WHERE")[0] + "ORDER BY id"
+        return [Row(*row) for row in self._db.look(every)]
 
     def ties(self) -> list[tuple[int, int]]:
         """Who still waits for whom: dependents, and parents for what they joined."""
