@@ -15,7 +15,7 @@ from taskmill.engine.tally import Tally
 from taskmill.engine.timed import Timed
 from taskmill.engine.writer import Receive
 from taskmill.model.changes import Change, Claim, Expire, Promote, Ready, Refill, StopCause
-from taskmill.model.effects import Effect, Move, Opening, Promoted, Refilled, Swept
+from taskmill.model.effects import Effect, Move, Opening, Promoted, Refilled, Refused, Swept
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
@@ -71,7 +71,8 @@ class Dispatcher:
         self._is_handled = is_handled
         self._follow = follow
         self._meters = meters
-        self._claiming: dict[TaskId, Ready] = {}
+        self._claiming: dict[TaskId, Ready | None] = {}
+        """The claims on their way, and where their tasks go back to; None for one that has left."""
         self._retries = 0
         self._next_due_ms: int | None = None
         self._is_promoting = False
@@ -107,8 +108,10 @@ class Dispatcher:
             self._wake()
 
     def remove(self, ready: Ready) -> None:
-        """A ready task was cancelled or changed; one whose claim is on its way has left already."""
-        if ready.id not in self._claiming:
+        """A ready task was cancelled or changed, or has expired."""
+        if ready.id in self._claiming:
+            self._claiming[ready.id] = None
+        else:
             self.queue.remove(ready)
 
     def due(self, at_ms: int, *, retry: bool = False) -> None:
@@ -243,10 +246,10 @@ class Dispatcher:
             if self.queue.has_urgent:
                 self._wake()
             return
-        if isinstance(effect, StoreError):
-            self.queue.add(ready)
-        else:
-            self._expiry.by(to_ms(self._clock.now()))  # it may be gone for this reason
+        if ready is not None and not isinstance(effect, Refused):
+            self.queue.add(ready)  # the store refused it, or it has expired and is not yet ended
+        if not isinstance(effect, StoreError):
+            self._expiry.by(to_ms(self._clock.now()))
         for gate in start.lane.gates:
             if isinstance(gate, Bucket):
                 gate.give_back(start.at_ns)

@@ -98,7 +98,11 @@ class Submit:
 
 @attrs.frozen
 class Claim:
-    """Put the next run of a pending task on record. Effect: its record, or None if it is gone."""
+    """Put the next run of a pending task on record.
+
+    Effect: its record; None if it does not wait to start any more, or has expired and is yet to be
+    ended; `Refused` if its row cannot be read, which has ended it.
+    """
 
     id: TaskId
     now_ms: int

@@ -107,30 +107,32 @@ def _apply_alone(db: sqlite3.Connection, change: Change) -> Effect | StoreError:
     return alone(db, _apply_one, change)
 
 
-def _claim_alone(db: sqlite3.Connection, claim: Claim) -> TaskRecord | None:
+def _claim_alone(db: sqlite3.Connection, claim: Claim) -> TaskRecord | Refused | None:
+    made: TaskRecord | Refused | None
     db.execute("SAVEPOINT claim")
     try:
-        [record] = _claim(db, [claim])
+        [made] = _claim(db, [claim])
     except sqlite3.Error:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a row that is no task makes of itself
         db.execute("ROLLBACK TO claim")
-        _end_unreadable(db, claim, error)
-        record = None
+        made = Refused(_end_unreadable(db, claim, error))
     db.execute("RELEASE claim")
-    return record
+    return made
 
 
-def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> None:
+def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> str:
     """Take a row that is no task any more out of the queue, or it would be claimed for ever.
 
-    A follow-up of it, which only a retried task can have here, runs after the next opening.
+    Returns the reason that it ends with. A follow-up of it, which only a retried task can have
+    here, runs after the next opening.
     """
     about = {"task_id": claim.id}  # what else its row says may be what cannot be read
     log.error("task %d cannot be read, and is cancelled", claim.id, exc_info=error, extra=about)
     reason = f"what is stored of this task cannot be read: {error!r:.300}"
     db.execute(SQL["end_unreadable"], {"id": claim.id, "now_ms": claim.now_ms, "reason": reason})
     tags.finished(db, [claim.id])
+    return reason
 
 
 def _apply_all(db: sqlite3.Connection, changes: Sequence[Change]) -> Iterator[Effect]:

@@ -87,7 +87,7 @@ class SqliteStore:
                 prepare(self._path)
                 await self._take_lock(self._path)
             self._wal_limit = WAL_LIMIT
-            self._writer = self._reader = await Port.open(self._name, self._name)
+            self._writer = self._reader = await self._connect()
             await self._writer.run(partial(opening.configure, durability=self._synchronous))
             await self._writer.run(opening.migrate)
             holder: dict[str, object] = {
@@ -107,6 +107,9 @@ class SqliteStore:
             await self.close()
             raise
         return found
+
+    async def _connect(self) -> Port:
+        return await Port.open(self._name, self._name)
 
     async def visit(self) -> None:
         """Open without becoming the dispatcher: for `request`, and for what reads."""

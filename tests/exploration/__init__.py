@@ -1,0 +1,1 @@
+"""Exploring whole schedulers by seeds."""
