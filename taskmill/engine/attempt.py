@@ -216,7 +216,7 @@ class Attempt:
         try:
             arguments = self._arguments(routine, part)
         except PayloadError as error:
-            return Failure(error, is_final=True)
+            return Failure(error, is_unreadable=True)
         return self._made(routine, part, await routine.function(part)(*arguments))
 
     def _perform_blocking(self, routine: Routine, part: Stage) -> Success | Failure:
@@ -224,7 +224,7 @@ class Attempt:
         try:
             arguments = self._arguments(routine, part)
         except PayloadError as error:
-            return Failure(error, is_final=True)
+            return Failure(error, is_unreadable=True)
         return self._made(routine, part, routine.function(part)(*arguments))
 
     def _arguments(self, routine: Routine, part: Stage) -> tuple[object, ...]:

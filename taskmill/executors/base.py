@@ -66,7 +66,9 @@ class Failure:
     message: str = ""
     """What ``str()`` said of it there: here it may lack what that takes. By default, ask it."""
     is_final: bool = False
-    """Whether another attempt would meet the same: what is stored does not fit."""
+    """Whether another attempt would meet the same: what was returned does not fit."""
+    is_unreadable: bool = False
+    """Whether the handler was never called, for what is stored does not fit: the task is held."""
 
 
 @attrs.frozen

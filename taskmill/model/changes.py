@@ -125,6 +125,8 @@ class Settlement:
     preempted: bool = False
     is_interrupted: bool = False
     """Whether what ran the handler was lost."""
+    is_unreadable: bool = False
+    """Whether the task is held from now on, for its payload could not be read."""
     finalizes: bool = False
     """Whether the handler has returned ``result`` as what its ``finalize`` gets."""
     is_undone: bool = False

@@ -131,6 +131,7 @@ class Limits:
         }
         self._kinds = dict(kinds)
         self._first: dict[str, tuple[Gate, ...]] = {}
+        self._unreadable: dict[str, Flag] = {}
         self._domain_pauses: dict[str, Flag] = {}
         self._io_gates: dict[str, IoGate] = {}
         self._group_gates: WeakValueDictionary[str, GroupGates] = WeakValueDictionary()
@@ -221,11 +222,15 @@ class Limits:
 
     def _new_lane(self, task_type: str, group: str | None, priority: int, stage: Stage) -> Lane:
         kind = self.kind(task_type)
+        if stage.is_unreadable:
+            kind = attrs.evolve(kind, is_handled=False)
         own = None if group is None else self.group_gates(group)
         place = self.place(kind.executor)
         executor, domain = self._executor(place), self._domain(kind.domain)
         limit = self._throttle.limit_of(priority)
-        gates = [*self._first_gates(kind)]
+        gates = [*self._first_gates(self.kind(task_type))]
+        if stage.is_unreadable:
+            gates.insert(0, self._unreadable_gate(task_type))
         if own is not None:
             gates.append(own.pause)
         if place in self.outages:
@@ -261,6 +266,13 @@ class Limits:
                 gates = (Flag(GateKind.HANDLER, kind.type, lambda: False), *gates)
             self._first[kind.type] = gates
         return gates
+
+    def _unreadable_gate(self, task_type: str) -> Flag:
+        """What holds the tasks of a type whose payloads do not fit it."""
+        if task_type not in self._unreadable:
+            closed = Flag(GateKind.PAYLOAD, task_type, lambda: False)
+            self._unreadable[task_type] = closed
+        return self._unreadable[task_type]
 
     def place(self, executor: str) -> str:
         """The executor that takes the tasks of this one now: the first one up, else the last."""

@@ -200,7 +200,7 @@ def _carried_out(
             task = routine.codec.decode(order.record.payload)
             arguments = routine.arguments(order.record, part, task)
         except PayloadError as error:
-            return Ended(error=thrown(error), is_final=True, memory=_memory())
+            return Ended(error=thrown(error), is_unreadable=True, memory=_memory())
         value = routine.function(part)(*arguments, Context[Any](workplace))
         outcome = routine.outcome(value, part)
     except BaseException as error:  # noqa: BLE001 - around the user's handler
