@@ -214,18 +214,18 @@ class Attempt:
     async def _perform(self, routine: Routine, part: Stage) -> Success | Failure:
         """Run a coroutine function of the handler here."""
         try:
-            arguments = self._arguments(routine, part)
+            function, arguments = routine.function(part), self._arguments(routine, part)
         except PayloadError as error:
             return Failure(error, is_unreadable=True)
-        return self._made(routine, part, await routine.function(part)(*arguments))
+        return self._made(routine, part, await function(*arguments))
 
     def _perform_blocking(self, routine: Routine, part: Stage) -> Success | Failure:
         """Run a plain function of the handler here."""
         try:
-            arguments = self._arguments(routine, part)
+            function, arguments = routine.function(part), self._arguments(routine, part)
         except PayloadError as error:
             return Failure(error, is_unreadable=True)
-        return self._made(routine, part, routine.function(part)(*arguments))
+        return self._made(routine, part, function(*arguments))
 
     def _arguments(self, routine: Routine, part: Stage) -> tuple[object, ...]:
         context: Context[Any] = Context(self)

@@ -28,14 +28,18 @@ class Routine:
     """For what the handler returns, where it has a ``finalize``."""
 
     def function(self, part: Stage) -> Callable[..., Any]:
-        """What is called for this part of a task's life."""
+        """What is called for this part of a task's life.
+
+        PayloadError where the task was begun with a handler that had one, and this one has none.
+        """
         handler = self.handler
         if part is Stage.EXECUTE:
             return handler.execute
         function = handler.finalize if part is Stage.FINALIZE else handler.on_cancel
         if function is None:
-            raise Permanent(
-                f"the handler of {handler.task.task_type!r} has no {_NAMES[part]} any more"
+            raise PayloadError(
+                f"the handler of {handler.task.task_type!r} has no {_NAMES[part]} any more, which "
+                "is what comes next; give it one back"
             )
         return function
 

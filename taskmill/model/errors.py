@@ -57,6 +57,9 @@ class UnknownTaskError(TaskmillError, LookupError):
 class PayloadError(TaskmillError, ValueError):
     """A payload or result cannot be stored, or what is stored does not fit its type any more."""
 
+    gist: str | None = None
+    """What is wrong without the value that is, where that can be told: the same for all alike."""
+
 
 class PayloadTooLarge(TaskmillError, ValueError):
     """A payload or result is over 1 MiB as JSON."""

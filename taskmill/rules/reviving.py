@@ -40,7 +40,7 @@ REVIVABLE = frozenset(
 
 
 def revive(change: Revive) -> Rule[Changed | Refused | None]:
-    """Make one task pending again; run one that a failed dependency holds, or that is unreadable."""
+    """Make one task pending again; run one that a failed dependency, or its payload, holds."""
     record = yield from ask(FindTask(change.id))
     if record is None or change.domain not in (None, record.domain):
         return None

@@ -47,9 +47,11 @@ class Shape:
 class Misfit(Exception):  # becomes a PayloadError once the whole path is known
     """A value does not fit its type; ``path`` leads to it from the payload."""
 
-    def __init__(self, problem: str) -> None:
+    def __init__(self, problem: str, gist: str | None = None) -> None:
         super().__init__(problem)
         self.problem = problem
+        self.gist = problem if gist is None else gist
+        """The problem without the value."""
         self.path = ""
 
     def inside(self, step: str) -> Misfit:
@@ -60,7 +62,10 @@ class Misfit(Exception):  # becomes a PayloadError once the whole path is known
 
 def wrong_type(expected: str, value: object) -> Misfit:
     """Say what was expected and what was there."""
-    return Misfit(f"expects {expected}, got {shown(value)} ({type(value).__qualname__})")
+    kind = type(value).__qualname__
+    return Misfit(
+        f"expects {expected}, got {shown(value)} ({kind})", f"expects {expected}, got {kind}"
+    )
 
 
 def shown(value: object) -> str:
