@@ -14,9 +14,11 @@ def misfit(registry: Registry, stored: StoredWork) -> PayloadError | None:
     A schedule that the code declares is made anew when a scheduler opens, and one that it declares
     no longer is paused: neither has to be read.
     """
-    is_declared = isinstance(stored, StoredSchedule) and stored.is_declared
-    if is_declared and stored.domain in registry.domains:
-        return None
+    match stored:
+        case StoredSchedule(is_declared=True, domain=domain) if domain in registry.domains:
+            return None
+        case _:
+            pass
     known = registry.find(stored.type)
     if known is None or known.handler is None:
         return PayloadError(f"no domain here has a handler for {stored.type!r}")

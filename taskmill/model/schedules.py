@@ -12,6 +12,7 @@ from taskmill.model.cronline import check_cron, plain_line
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_length, check_whole
 from taskmill.model.record import TaskId
+from taskmill.model.secret import redacted_repr
 from taskmill.model.times import FIRST_MS, LAST_MS, MILLISECOND, from_ms, to_ms
 
 MAX_RUNS = 1_000_000_000
@@ -143,7 +144,7 @@ class ScheduleRecord:
     type: str
     """Qualified: ``"ingest::fetch"``."""
     rule: Recurrence
-    payload: str
+    payload: str = attrs.field(repr=redacted_repr)
     """JSON."""
     status: ScheduleStatus
     next_at: datetime | None

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import attrs
 
 from taskmill.model.record import TaskId
+from taskmill.model.secret import redacted_repr
 from taskmill.model.stages import Stage
 
 
@@ -16,8 +17,8 @@ class StoredTask:
 
     id: TaskId
     type: str
-    payload: str
-    memo: str | None = None
+    payload: str = attrs.field(repr=redacted_repr)
+    memo: str | None = attrs.field(default=None, repr=redacted_repr)
     """What its handler returned for its ``finalize``, or as its result while children run."""
     stage: Stage = Stage.EXECUTE
 
@@ -29,7 +30,7 @@ class StoredSchedule:
     domain: str
     name: str
     type: str
-    payload: str
+    payload: str = attrs.field(repr=redacted_repr)
     is_declared: bool = False
 
 

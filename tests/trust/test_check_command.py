@@ -14,7 +14,7 @@ import pytest
 from taskmill import Every, Scheduler
 from taskmill.testing import virtual_time
 from tests.cli.live import called
-from tests.trust.test_deploys import Other, Send, scheduler_of
+from tests.trust.test_deploys import Mail, Other, Send, scheduler_of
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +52,7 @@ async def fill(scheduler: Scheduler) -> None:
     await scheduler.pause()
     await scheduler.submit_many([Send(to=f"user {n}") for n in range(7)])
     await scheduler.submit(Other())
-    await scheduler.domain(Send.task_domain).schedule(Send(to="boss"), Every(DAY), name="daily")
+    await scheduler.domain(Mail).schedule(Send(to="boss"), Every(DAY), name="daily")
 
 
 async def test_code_that_reads_everything_has_code_0(folder: Path) -> None:
