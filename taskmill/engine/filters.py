@@ -11,6 +11,7 @@ from taskmill.model.limits import check_id, check_tag_prefix, check_tags, check_
 from taskmill.model.options import TaskFilter
 from taskmill.model.record import TaskId
 from taskmill.model.selection import Selection
+from taskmill.model.showing import shown
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 
 
@@ -67,9 +68,9 @@ def _check(where: Mapping[str, object]) -> None:
 
 def _check_moment(value: object, name: str) -> None:
     if not isinstance(value, datetime):
-        raise ConfigurationError(f"{name} must be an aware datetime, not {value!r:.100}")
+        raise ConfigurationError(f"{name} must be an aware datetime, not {shown(value)}")
     if value.tzinfo is None:
-        raise ConfigurationError(f"{name}={value!r} has no time zone; use an aware datetime")
+        raise ConfigurationError(f"{name}={shown(value)} has no time zone; use an aware datetime")
 
 
 def _tags(given: Mapping[str, str]) -> dict[str, str]:

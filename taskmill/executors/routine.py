@@ -13,6 +13,7 @@ from taskmill.define.task import Handler
 from taskmill.executors.base import Failure, Success
 from taskmill.model.errors import PayloadError, PayloadTooLarge, Permanent
 from taskmill.model.record import TaskRecord
+from taskmill.model.showing import shown
 from taskmill.model.stages import Stage
 
 _NAMES = {Stage.FINALIZE: "finalize", Stage.UNDO: "on_cancel"}
@@ -58,7 +59,7 @@ class Routine:
             if inspect.iscoroutine(value):
                 value.close()
             raise Permanent(
-                f"the handler of {self.handler.task.task_type!r} returned {value!r:.100}, which "
+                f"the handler of {self.handler.task.task_type!r} returned {shown(value)}, which "
                 "nothing awaits; make the handler async def"
             )
         if part is Stage.UNDO:

@@ -12,6 +12,8 @@ Message: TypeAlias = dict[str, Any]
 
 MAX_SIZE = 64 * 1024 * 1024
 """In bytes; a longer line is no message."""
+MAX_QUESTION = 64 * 1024
+"""The same for what the dispatcher is asked, which is short."""
 
 
 class Frames:

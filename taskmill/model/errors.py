@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from taskmill.model.showing import shown
+
 
 class TaskmillError(Exception):
     """Base of everything taskmill raises for its callers."""
@@ -123,7 +125,7 @@ class RetryAfter(Exception):
     def __init__(self, delay: timedelta, reason: str = "") -> None:
         if not isinstance(delay, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
             raise ConfigurationError(
-                f"RetryAfter takes a timedelta, such as timedelta(seconds=5), not {delay!r:.100}"
+                f"RetryAfter takes a timedelta, such as timedelta(seconds=5), not {shown(delay)}"
             )
         super().__init__(reason or f"retry after {delay}")
         self.delay = delay
@@ -135,7 +137,7 @@ class Snooze(Exception):
     def __init__(self, delay: timedelta) -> None:
         if not isinstance(delay, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
             raise ConfigurationError(
-                f"Snooze takes a timedelta, such as timedelta(minutes=5), not {delay!r:.100}"
+                f"Snooze takes a timedelta, such as timedelta(minutes=5), not {shown(delay)}"
             )
         super().__init__(f"snoozed for {delay}")
         self.delay = delay

@@ -22,7 +22,6 @@ from taskmill import (
     ConfigurationError,
     Context,
     Domain,
-    DomainKey,
     Every,
     PayloadError,
     ProcessExecutor,
@@ -39,14 +38,11 @@ from taskmill.link.values import to_json
 from taskmill.model.secret import redacted
 from taskmill.testing import virtual_time
 from tests.cli.live import called
+from tests.trust.vault import HIDDEN, Nested, Sign, Vault, sign
 
 pytestmark = pytest.mark.anyio
 
-HIDDEN = "hunter2-cleartext"
 DAY = timedelta(days=1)
-
-
-class Vault(DomainKey, name="vault"): ...
 
 
 @attrs.frozen(kw_only=True)
@@ -61,15 +57,6 @@ class Fetch(Task[Vault, Secret[str]], name="fetch"):
     key: Secret[bytes] | None = None
 
 
-class Sign(Task[Vault, str], name="sign"):
-    token: Secret[str] = Secret(HIDDEN)
-
-
-class Nested(Task[Vault], name="nested"):
-    token: Secret[str]
-    note: str = ""
-
-
 async def fetch(task: Fetch, ctx: Context[Vault]) -> Secret[str]:
     ctx.log.warning("fetching %s with %r", task, task.token)
     assert task.token.reveal() == HIDDEN
@@ -78,12 +65,6 @@ async def fetch(task: Fetch, ctx: Context[Vault]) -> Secret[str]:
 
 async def fail(task: Nested, ctx: Context[Vault]) -> None:
     raise ValueError(f"no luck with {task} and {task.token}")
-
-
-def sign(task: Sign, ctx: Context[Vault]) -> str:
-    child = Nested(token=task.token, note="from elsewhere")
-    ctx.blocking.spawn(child)
-    return f"{len(task.token.reveal())} letters, {task.token}"
 
 
 def vault() -> Domain[Vault]:
