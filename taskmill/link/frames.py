@@ -49,7 +49,7 @@ class Frames:
             found: object = json.loads(line.decode("utf-8", "surrogatepass"))
         except OSError as error:
             raise _lost(error) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConnectionError("the other side sends what is no message") from error
         if not isinstance(found, dict):
             raise ConnectionError("the other side sends what is no message")
