@@ -227,19 +227,21 @@ def checked_name(name: object, what: str, example: str) -> str:
 
 def checked_key(key: object) -> type[DomainKey]:
     """Return ``key`` if it is the key of a domain."""
+    given = key
     if isinstance(key, type) and issubclass(key, DomainKey) and key is not DomainKey:
         return key
     raise ConfigurationError(
         f"a domain is named by its key, a class such as "
-        f'class Mail(DomainKey, name="mail"), not by {shown(key)}'
+        f'class Mail(DomainKey, name="mail"), not by {shown(given)}'
     )
 
 
 def checked_task_type(task: object, what: str) -> type[Task[Any, Any]]:
     """Return ``task`` if it is a task class."""
+    given = task
     if isinstance(task, type) and issubclass(task, Task) and task is not Task:
         return task  # pyright: ignore[reportUnknownVariableType] - of any domain and result
-    raise ConfigurationError(f"{what} takes a task class, such as Send, not {shown(task)}")
+    raise ConfigurationError(f"{what} takes a task class, such as Send, not {shown(given)}")
 
 
 def _declare(cls: type[Task[Any, Any]], name: object, options: ClassOptions) -> None:

@@ -23,6 +23,8 @@ MAX_LENGTH = timedelta(days=36_525)
 """A hundred years: what is longer overflows somewhere between here and a row."""
 
 MAX_RETRIES = 1_000_000
+_MOST_BITS = 128
+"""Of an id: a longer number is none, and may be too long for a message."""
 
 
 def check_length(value: object, what: str) -> None:
@@ -105,7 +107,7 @@ def check_whole(value: object, least: int, most: int, what: str) -> None:
 
 def check_id(value: object, what: str) -> None:
     """Raise ConfigurationError for what is no task's id; whether there is such a task is open."""
-    if not is_whole(value):
+    if not is_whole(value) or value.bit_length() > _MOST_BITS:
         raise ConfigurationError(f"{what} a task's id, such as submitted.id, not {shown(value)}")
 
 
@@ -119,13 +121,13 @@ def check_timeout(timeout: object) -> None:
 
 def checked_items(given: Iterable[T], what: str, example: str) -> list[T]:
     """Return what ``given`` holds; ConfigurationError for one thing where several are meant."""
-    as_it_came: object = given
-    is_one = isinstance(as_it_came, str | bytes | Mapping | type)
-    if is_one or not hasattr(as_it_came, "__iter__"):
-        raise ConfigurationError(
-            f"{what} must be a list, such as {example}, not {shown(as_it_came)}"
-        )
+    if not _is_several(given):
+        raise ConfigurationError(f"{what} must be a list, such as {example}, not {shown(given)}")
     return list(given)
+
+
+def _is_several(given: object) -> bool:
+    return hasattr(given, "__iter__") and not isinstance(given, str | bytes | Mapping | type)
 
 
 def is_whole(value: object) -> TypeGuard[int]:

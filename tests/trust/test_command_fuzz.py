@@ -28,6 +28,7 @@ ENDLESS = {"follow", "help", "version"}
 WITHOUT = {"run", "demo"}
 """These serve, or work for a while, once their arguments are right."""
 
+SLOW = (HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large)
 EVIL = "\x1b[2J\x9b31mevil\x07"
 
 WORDS = HOSTILE | st.sampled_from(
@@ -162,7 +163,7 @@ def _without(text: str, arguments: list[str]) -> str:
 
 
 @given(st.lists(command_lines(), min_size=25, max_size=25))
-@settings(deadline=None, max_examples=3, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=3, suppress_health_check=[*SLOW])
 def test_every_command_line_ends_in_order(lines: list[list[str]]) -> None:
     with database() as path:
         for line in lines:
@@ -171,7 +172,7 @@ def test_every_command_line_ends_in_order(lines: list[list[str]]) -> None:
 
 @pytest.mark.nightly
 @given(st.lists(command_lines(), min_size=25, max_size=25))
-@settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=200, suppress_health_check=[*SLOW])
 def test_the_same_for_many_more(lines: list[list[str]]) -> None:
     with database() as path:
         for line in lines:

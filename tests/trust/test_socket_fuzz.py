@@ -21,6 +21,12 @@ from taskmill.link.address import address_of
 from taskmill.link.frames import MAX_QUESTION
 from tests.engine.app import Board, Errand, domains
 
+SLOW = (
+    HealthCheck.too_slow,
+    HealthCheck.function_scoped_fixture,
+    HealthCheck.data_too_large,
+    HealthCheck.large_base_example,
+)
 VERBS = st.sampled_from(["look", "snapshot", "explain", "end", "events", "explode", ""])
 NUMBERS = st.integers() | st.sampled_from([2**63, -(2**63) - 1, 10**400, 0, 1])
 PLAIN = st.none() | st.booleans() | NUMBERS | st.floats() | st.text(max_size=5)
@@ -86,7 +92,7 @@ SOME = st.lists(st.lists(LINES, min_size=1, max_size=6), min_size=1, max_size=8)
 
 
 @given(SOME)
-@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=15, suppress_health_check=[*SLOW])
 def test_whatever_is_said_the_dispatcher_goes_on_and_meets_no_bug(
     caplog: pytest.LogCaptureFixture, conversations: list[list[bytes]]
 ) -> None:
@@ -97,7 +103,7 @@ def test_whatever_is_said_the_dispatcher_goes_on_and_meets_no_bug(
 
 @pytest.mark.nightly
 @given(SOME)
-@settings(deadline=None, max_examples=500, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=500, suppress_health_check=[*SLOW])
 def test_the_same_for_many_more(
     caplog: pytest.LogCaptureFixture, conversations: list[list[bytes]]
 ) -> None:
