@@ -55,7 +55,8 @@ def _check(where: Mapping[str, object]) -> None:
     known = TaskFilter.__annotations__
     for name, value in where.items():
         if name not in known:
-            raise ConfigurationError(f"unknown filter {name}; there is {', '.join(sorted(known))}")
+            names = ", ".join(sorted(known))
+            raise ConfigurationError(f"unknown filter {name:.100}; there is {names}")
         if name == "parent":
             check_id(value, "parent must be")
         elif name == "tag_prefix":
@@ -99,11 +100,17 @@ def _statuses(given: TaskStatus | Iterable[TaskStatus]) -> frozenset[TaskStatus]
     if isinstance(given, str):
         given = (given,)
     each = checked_items(given, "status", "[TaskStatus.FAILED]")
+    return frozenset(_status(status) for status in each)
+
+
+def _status(given: object) -> TaskStatus:
     try:
-        return frozenset(TaskStatus(status) for status in each)
-    except ValueError as error:
+        return TaskStatus(given)
+    except ValueError:
         names = ", ".join(TaskStatus)
-        raise ConfigurationError(f"status: {error}; there is {names}") from None
+        raise ConfigurationError(
+            f"status: {shown(given)} is not a valid TaskStatus; there is {names}"
+        ) from None
 
 
 def chosen(

@@ -133,7 +133,7 @@ def check_options(layer: Mapping[str, object], known: Mapping[str, object], owne
     for name, value in layer.items():
         if name not in known:
             names = ", ".join(sorted(known))
-            raise ConfigurationError(f"{owner}: unknown option {name}; there is {names}")
+            raise ConfigurationError(f"{owner}: unknown option {name:.100}; there is {names}")
         _CHECKS[name](value, f"{owner}: {name}")
 
 
