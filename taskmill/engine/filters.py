@@ -103,7 +103,7 @@ def _statuses(given: TaskStatus | Iterable[TaskStatus]) -> frozenset[TaskStatus]
     return frozenset(_status(status) for status in each)
 
 
-def _status(given: object) -> TaskStatus:
+def _status(given: TaskStatus) -> TaskStatus:
     try:
         return TaskStatus(given)
     except ValueError:
