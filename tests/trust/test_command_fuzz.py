@@ -172,7 +172,7 @@ def test_every_command_line_ends_in_order(lines: list[list[str]]) -> None:
 
 @pytest.mark.nightly
 @given(st.lists(command_lines(), min_size=25, max_size=25))
-@settings(deadline=None, max_examples=200, suppress_health_check=[*SLOW])
+@settings(deadline=None, max_examples=60, suppress_health_check=[*SLOW])
 def test_the_same_for_many_more(lines: list[list[str]]) -> None:
     with database() as path:
         for line in lines:

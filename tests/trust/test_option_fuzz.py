@@ -27,7 +27,7 @@ from taskmill.model.limits import MAX_AT_ONCE, MAX_PROGRESS_TEXT
 from tests.trust.inputs import ANYTHING, LEAVES, NUMBERS, TEXTS, check_error
 
 QUICK = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
-NIGHTLY = settings(deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
+NIGHTLY = settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Post(DomainKey, name="post"): ...

@@ -103,7 +103,7 @@ def test_whatever_is_said_the_dispatcher_goes_on_and_meets_no_bug(
 
 @pytest.mark.nightly
 @given(SOME)
-@settings(deadline=None, max_examples=500, suppress_health_check=[*SLOW])
+@settings(deadline=None, max_examples=150, suppress_health_check=[*SLOW])
 def test_the_same_for_many_more(
     caplog: pytest.LogCaptureFixture, conversations: list[list[bytes]]
 ) -> None:
