@@ -121,6 +121,7 @@ from taskmill.model.schedules import Every as Every
 from taskmill.model.schedules import Overlap as Overlap
 from taskmill.model.schedules import ScheduleRecord as ScheduleRecord
 from taskmill.model.schedules import ScheduleStatus as ScheduleStatus
+from taskmill.model.secret import Secret as Secret
 from taskmill.model.sharing import Aging as Aging
 from taskmill.model.sharing import GroupPolicy as GroupPolicy
 from taskmill.model.sharing import IoBudget as IoBudget

@@ -9,6 +9,7 @@ import attrs
 
 from taskmill.model.errors import ConfigurationError, MissingExtra
 from taskmill.model.metrics import Histogram, Metrics, Standing
+from taskmill.model.showing import shown
 from taskmill.model.status import TaskStatus
 from taskmill.scheduler import Scheduler
 
@@ -74,8 +75,8 @@ class SchedulerCollector(Collector):
         for name, scheduler in self._named.items():
             if not isinstance(scheduler, Scheduler):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
                 raise ConfigurationError(
-                    f"register takes a Scheduler, or several by name, not {scheduler!r:.100} "
-                    f"for {name!r:.60}"
+                    f"register takes a Scheduler, or several by name, not {shown(scheduler)} "
+                    f"for {shown(name, 60)}"
                 )
 
     def describe(self) -> Iterator[Metric]:
@@ -119,7 +120,7 @@ def _add(metric: Metric, labels: _Labels, value: float | Histogram) -> None:
     ):
         metric.add_metric(labels, value)
     else:
-        raise TypeError(f"{metric.name} is no {metric.type} of {value!r:.60}")
+        raise TypeError(f"{metric.name} is no {metric.type} of {shown(value, 60)}")
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

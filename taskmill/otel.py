@@ -14,6 +14,7 @@ from taskmill.model.errors import ConfigurationError, MissingExtra
 from taskmill.model.events import InterruptCause
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskRecord
+from taskmill.model.showing import shown
 from taskmill.rules.options import carried
 
 try:
@@ -58,7 +59,7 @@ class OpenTelemetry:
         meter_provider: metrics.MeterProvider | None = None,
     ) -> None:
         if attempts not in ("child", "linked"):
-            raise ConfigurationError(f"attempts is 'child' or 'linked', not {attempts!r:.100}")
+            raise ConfigurationError(f"attempts is 'child' or 'linked', not {shown(attempts)}")
         self._is_child = attempts == "child"
         self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
         meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)

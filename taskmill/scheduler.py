@@ -46,6 +46,7 @@ from taskmill.engine.parts import (
 )
 from taskmill.engine.placing import Placing, TypeRoute
 from taskmill.engine.pressure import Gauges
+from taskmill.engine.reading import misfit
 from taskmill.engine.registry import Registry
 from taskmill.engine.service import (
     GaveUp,
@@ -60,7 +61,7 @@ from taskmill.engine.steering import Steering
 from taskmill.engine.tracing import Tracing
 from taskmill.executors.base import Executor
 from taskmill.handle import DomainHandle
-from taskmill.model.errors import ConfigurationError, InvalidState
+from taskmill.model.errors import ConfigurationError, InvalidState, PayloadError
 from taskmill.model.events import Event, Lagged, TaskEvent
 from taskmill.model.limits import check_text
 from taskmill.model.metrics import Metrics
@@ -72,6 +73,7 @@ from taskmill.model.resources import PressureSource, Resources
 from taskmill.model.schedules import Recurrence, ScheduleRecord
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
 from taskmill.model.snapshot import SchedulerSnapshot
+from taskmill.model.storedwork import StoredWork
 from taskmill.rules.limits import Limits
 from taskmill.rules.routing import Routing
 from taskmill.store.base import Store
@@ -340,6 +342,13 @@ class Scheduler(TaskAccess[Any], AsyncContextManagerMixin):
     def routes(self) -> list[TypeRoute]:
         """Where the tasks of each type run, and what decided that; by the names of the types."""
         return self._registry.routes()
+
+    def misfit(self, stored: StoredWork) -> PayloadError | None:
+        """Why the domains here could not run what is stored; None where they can.
+
+        The scheduler need not be open: `taskmill check` asks before a deploy.
+        """
+        return misfit(self._registry, stored)
 
     async def snapshot(self) -> SchedulerSnapshot:
         """What runs and waits now, in all domains and groups, and which limits are in force."""

@@ -13,6 +13,7 @@ import attrs
 from taskmill.cli.moments import utc
 from taskmill.model.record import TaskRecord
 from taskmill.model.schedules import Recurrence, ScheduleRecord
+from taskmill.model.secret import redacted, without_secrets
 from taskmill.rules.recurrence import rule_to_json
 
 _JSON_FIELDS = ("payload", "result", "memo", "options")
@@ -32,7 +33,7 @@ def as_document(value: object) -> object:
         case TaskRecord():
             return task_document(value)
         case ScheduleRecord():
-            return {**_fields(value), "payload": json.loads(value.payload)}
+            return {**_fields(value), "payload": _loaded(value.payload)}
         case Mapping():
             items = cast("Mapping[object, object]", value)  # an isinstance check loses the types
             return {_name(key): as_document(item) for key, item in items.items()}
@@ -74,6 +75,6 @@ def _name(key: object) -> str:
 
 def _loaded(text: str) -> object:
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        return without_secrets(json.loads(text))
+    except (ValueError, RecursionError):
+        return redacted(text)

@@ -20,6 +20,7 @@ from taskmill.cli.moments import when
 from taskmill.cli.printing import status_text
 from taskmill.model.explanation import Explanation
 from taskmill.model.record import ErrorRecord, TaskId, TaskRecord
+from taskmill.model.secret import redacted
 from taskmill.model.snapshot import TaskProgress
 from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
@@ -78,7 +79,7 @@ def print_sheet(sheet: Sheet, out: Console, whole: Whole, now: datetime) -> None
         ("result", record.result),
     ):
         if value is not None:
-            _print_block(out, name, _json_text(value, whole))
+            _print_block(out, name, _json_text(redacted(value), whole))
     if record.errors:
         out.print(Text(f"errors ({len(record.errors)})", "bold"))
         for error in record.errors:

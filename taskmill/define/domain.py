@@ -20,6 +20,7 @@ from taskmill.define.task import (
 from taskmill.model.errors import ConfigurationError, MissingStateError
 from taskmill.model.limits import check_cap, checked_items
 from taskmill.model.options import TaskOptions, check_options
+from taskmill.model.showing import shown
 
 if TYPE_CHECKING:
     from taskmill.handle import DomainHandle
@@ -86,7 +87,7 @@ class Domain(Generic[D]):
         for handler in self.handlers:
             if not isinstance(handler, Handler):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
                 raise ConfigurationError(
-                    f"{owner}: {handler!r:.100} is no handler; write @Send.handler above the "
+                    f"{owner}: {shown(handler)} is no handler; write @Send.handler above the "
                     "function, Send being its task class"
                 )
         named = checked_items(tasks, f"{owner}: tasks", "[Send]")
@@ -113,7 +114,7 @@ class Domain(Generic[D]):
         names: set[str] = set()
         for each in schedules:
             if not isinstance(each, Schedule):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
-                raise ConfigurationError(f"{owner}: {each!r:.100} is no Schedule(...)")
+                raise ConfigurationError(f"{owner}: {shown(each)} is no Schedule(...)")
             if each.task.task_domain is not self.key:
                 raise ConfigurationError(
                     f"{owner}: schedule {each.name!r} is of {each.task.task_type!r}, a task of "

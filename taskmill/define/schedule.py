@@ -11,6 +11,7 @@ from taskmill.define.task import DomainKey, Task
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_text
 from taskmill.model.schedules import Cron, Every, Recurrence
+from taskmill.model.showing import shown
 
 D = TypeVar("D", bound=DomainKey)
 
@@ -36,7 +37,7 @@ class Schedule(Generic[D]):
         if not isinstance(self.task, Task):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
             raise ConfigurationError(
                 f"schedule {self.name!r} is of a task, such as Scan(root='/'), "
-                f"not {self.task!r:.100}"
+                f"not {shown(self.task)}"
             )
 
 
@@ -44,5 +45,5 @@ def check_recurrence(rule: object, what: str) -> None:
     """Raise ConfigurationError for what does not say when a task recurs."""
     if not isinstance(rule, Every | Cron):
         raise ConfigurationError(
-            f"{what} recurs by Every(timedelta(minutes=5)) or Cron('0 2 * * *'), not {rule!r:.100}"
+            f"{what} recurs by Every(timedelta(minutes=5)) or Cron('0 2 * * *'), not {shown(rule)}"
         )

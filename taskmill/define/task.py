@@ -26,6 +26,7 @@ from typing_extensions import TypeVar, Unpack, get_original_bases
 
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.options import ClassOptions, check_options
+from taskmill.model.showing import shown
 
 if TYPE_CHECKING:
     from taskmill.define.context import Context
@@ -218,7 +219,7 @@ def checked_name(name: object, what: str, example: str) -> str:
         or not name.isprintable()
     ):
         raise ConfigurationError(
-            f"{what} cannot be named {name!r:.100}: a name is text, not empty, has no '::' and "
+            f"{what} cannot be named {shown(name)}: a name is text, not empty, has no '::' and "
             "no ':' at its ends, no white space and nothing unprintable"
         )
     return name
@@ -226,19 +227,21 @@ def checked_name(name: object, what: str, example: str) -> str:
 
 def checked_key(key: object) -> type[DomainKey]:
     """Return ``key`` if it is the key of a domain."""
+    given = key
     if isinstance(key, type) and issubclass(key, DomainKey) and key is not DomainKey:
         return key
     raise ConfigurationError(
         f"a domain is named by its key, a class such as "
-        f'class Mail(DomainKey, name="mail"), not by {key!r:.100}'
+        f'class Mail(DomainKey, name="mail"), not by {shown(given)}'
     )
 
 
 def checked_task_type(task: object, what: str) -> type[Task[Any, Any]]:
     """Return ``task`` if it is a task class."""
+    given = task
     if isinstance(task, type) and issubclass(task, Task) and task is not Task:
         return task  # pyright: ignore[reportUnknownVariableType] - of any domain and result
-    raise ConfigurationError(f"{what} takes a task class, such as Send, not {task!r:.100}")
+    raise ConfigurationError(f"{what} takes a task class, such as Send, not {shown(given)}")
 
 
 def _declare(cls: type[Task[Any, Any]], name: object, options: ClassOptions) -> None:
@@ -295,7 +298,7 @@ def _check_default(default: object, what: str) -> None:
     if type(default).__hash__ is None:  # as dataclasses tell what can change
         kind = type(default).__name__
         raise ConfigurationError(
-            f"{what}: all tasks would share the default {default!r:.100}; write "
+            f"{what}: all tasks would share the default {shown(default)}; write "
             f"attrs.field(factory={kind})"
         )
 
@@ -323,7 +326,7 @@ def _check_function(function: object, what: str, arguments: int) -> None:
 def check_async(function: object, what: str, takes: str) -> None:
     """Raise ConfigurationError for what is no coroutine function of one argument."""
     if not callable(function) or not _is_async(function):
-        raise ConfigurationError(f"{what} must be an async def of {takes}, not {function!r:.100}")
+        raise ConfigurationError(f"{what} must be an async def of {takes}, not {shown(function)}")
     try:
         inspect.signature(function, follow_wrapped=False).bind(None)
     except TypeError as error:

@@ -125,7 +125,7 @@ def _back(
         return None  # it goes on, to its finalize or its on_cancel
     if settlement.preempted:
         return Preempted(header=header, load=load)
-    if settlement.error is not None:
+    if settlement.error is not None and not settlement.is_unreadable:
         retry_at = from_ms(settlement.due_at_ms or settlement.now_ms)
         error = settlement.error
         return Failed(header=header, load=load, error=error, will_retry=True, retry_at=retry_at)
@@ -139,6 +139,8 @@ def interrupt_cause(settlement: Settlement, cause: StopCause | None) -> Interrup
     """Why a run that went back to the queue did not count; ``cause``: it was told to stop."""
     if settlement.is_interrupted:
         return InterruptCause.CRASH
+    if settlement.is_unreadable:
+        return InterruptCause.UNREADABLE
     if cause is StopCause.PAUSED:
         return InterruptCause.PAUSED
     return InterruptCause.SNOOZED if cause is None else InterruptCause.SHUTDOWN

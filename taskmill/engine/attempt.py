@@ -21,7 +21,7 @@ from taskmill.engine.judging import Judge
 from taskmill.engine.preparing import Preparing
 from taskmill.engine.registry import Registration
 from taskmill.executors.base import Executor, Failure, Lost, Outcome, Success, Work, checked
-from taskmill.executors.failures import own_doing
+from taskmill.executors.failures import own_doing, said
 from taskmill.executors.routine import Routine
 from taskmill.executors.tasklog import task_log
 from taskmill.model.changes import StopCause
@@ -32,7 +32,7 @@ from taskmill.model.errors import (
     Permanent,
     Stopped,
 )
-from taskmill.model.limits import check_tags
+from taskmill.model.limits import MAX_PROGRESS_TEXT, check_tags
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskRecord
@@ -214,18 +214,18 @@ class Attempt:
     async def _perform(self, routine: Routine, part: Stage) -> Success | Failure:
         """Run a coroutine function of the handler here."""
         try:
-            arguments = self._arguments(routine, part)
+            function, arguments = routine.function(part), self._arguments(routine, part)
         except PayloadError as error:
-            return Failure(error, is_final=True)
-        return self._made(routine, part, await routine.function(part)(*arguments))
+            return Failure(error, is_unreadable=True)
+        return self._made(routine, part, await function(*arguments))
 
     def _perform_blocking(self, routine: Routine, part: Stage) -> Success | Failure:
         """Run a plain function of the handler here."""
         try:
-            arguments = self._arguments(routine, part)
+            function, arguments = routine.function(part), self._arguments(routine, part)
         except PayloadError as error:
-            return Failure(error, is_final=True)
-        return self._made(routine, part, routine.function(part)(*arguments))
+            return Failure(error, is_unreadable=True)
+        return self._made(routine, part, function(*arguments))
 
     def _arguments(self, routine: Routine, part: Stage) -> tuple[object, ...]:
         context: Context[Any] = Context(self)
@@ -366,6 +366,8 @@ class Attempt:
 
     def progress(self, fraction: float, message: str | None) -> None:
         made = float(min(max(0.0, fraction), 1.0))  # in this order NaN is cut, too
+        if message is not None:
+            message = said(lambda: str(message), "str()")[:MAX_PROGRESS_TEXT]
         self.reports = self.reports.progressed(made, message, self._surroundings.elapsed(self))
         self._surroundings.progressed(self, made, message)
 

@@ -42,11 +42,18 @@ from taskmill.model.errors import (
     TaskmillError,
     TaskPruned,
 )
-from taskmill.model.limits import check_id, check_timeout, check_whole, checked_items
+from taskmill.model.limits import (
+    check_count,
+    check_id,
+    check_timeout,
+    check_whole,
+    checked_items,
+)
 from taskmill.model.options import SubmitOptions
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
+from taskmill.model.showing import shown
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
 from taskmill.rules.limits import Limits
@@ -95,6 +102,7 @@ class Control:
         gives one.
         """
         tasks = checked_items(tasks, "what submit_many takes", "[Send(...)]")
+        check_count(tasks, "submit_many")
         if not tasks:
             return []
         if self._tracing is None:
@@ -248,7 +256,7 @@ class Control:
     ) -> object:
         """What the task returned; TaskFailed or TaskCancelled if it ended without a result."""
         if not isinstance(of, Submitted):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
-            raise ConfigurationError(f"result takes what submit returned, not {of!r:.100}")
+            raise ConfigurationError(f"result takes what submit returned, not {shown(of)}")
         task = of.id
         record = await self.wait(task, domain=domain, timeout=timeout)
         if record.status is TaskStatus.COMPLETED:

@@ -11,6 +11,7 @@ from taskmill.model.limits import check_id, check_tag_prefix, check_tags, check_
 from taskmill.model.options import TaskFilter
 from taskmill.model.record import TaskId
 from taskmill.model.selection import Selection
+from taskmill.model.showing import shown
 from taskmill.model.status import ACTIVE, TERMINAL, TaskStatus
 
 
@@ -54,7 +55,8 @@ def _check(where: Mapping[str, object]) -> None:
     known = TaskFilter.__annotations__
     for name, value in where.items():
         if name not in known:
-            raise ConfigurationError(f"unknown filter {name}; there is {', '.join(sorted(known))}")
+            names = ", ".join(sorted(known))
+            raise ConfigurationError(f"unknown filter {name:.100}; there is {names}")
         if name == "parent":
             check_id(value, "parent must be")
         elif name == "tag_prefix":
@@ -67,9 +69,9 @@ def _check(where: Mapping[str, object]) -> None:
 
 def _check_moment(value: object, name: str) -> None:
     if not isinstance(value, datetime):
-        raise ConfigurationError(f"{name} must be an aware datetime, not {value!r:.100}")
+        raise ConfigurationError(f"{name} must be an aware datetime, not {shown(value)}")
     if value.tzinfo is None:
-        raise ConfigurationError(f"{name}={value!r} has no time zone; use an aware datetime")
+        raise ConfigurationError(f"{name}={shown(value)} has no time zone; use an aware datetime")
 
 
 def _tags(given: Mapping[str, str]) -> dict[str, str]:
@@ -98,11 +100,17 @@ def _statuses(given: TaskStatus | Iterable[TaskStatus]) -> frozenset[TaskStatus]
     if isinstance(given, str):
         given = (given,)
     each = checked_items(given, "status", "[TaskStatus.FAILED]")
+    return frozenset(_status(status) for status in each)
+
+
+def _status(given: TaskStatus) -> TaskStatus:
     try:
-        return frozenset(TaskStatus(status) for status in each)
-    except ValueError as error:
+        return TaskStatus(given)
+    except ValueError:
         names = ", ".join(TaskStatus)
-        raise ConfigurationError(f"status: {error}; there is {names}") from None
+        raise ConfigurationError(
+            f"status: {shown(given)} is not a valid TaskStatus; there is {names}"
+        ) from None
 
 
 def chosen(

@@ -11,6 +11,7 @@ import anyio
 from taskmill.define.domain import Domain
 from taskmill.define.task import DomainKey
 from taskmill.model.errors import SchedulerFailed
+from taskmill.model.showing import shown
 
 if TYPE_CHECKING:
     from taskmill.handle import DomainHandle
@@ -41,7 +42,7 @@ class Hooks:
                     await domain.on_start(self._handle(domain.key))
                 except Exception as error:
                     raise SchedulerFailed(
-                        f"on_start of domain {domain.name!r} failed: {error!r:.300}"
+                        f"on_start of domain {domain.name!r} failed: {shown(error, 300)}"
                     ) from error
             self._started.append(domain)
 

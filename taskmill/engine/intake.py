@@ -10,6 +10,7 @@ from taskmill.define.task import Task
 from taskmill.engine.registry import Registration, Registry
 from taskmill.model.changes import NewTask
 from taskmill.model.choices import OnDependencyFailure
+from taskmill.model.limits import check_count
 from taskmill.model.options import SubmitOptions, ids_of
 from taskmill.model.record import TaskId
 from taskmill.model.times import to_ms
@@ -35,6 +36,7 @@ class Intake:
         self._depends_on: tuple[TaskId, ...] = ()
         if "depends_on" in call:
             self._depends_on = ids_of(call["depends_on"], "depends_on")
+            check_count(self._depends_on, "depends_on")
             call = {**call, "depends_on": self._depends_on}
         self._call = call
         self._now = now

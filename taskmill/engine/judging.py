@@ -18,7 +18,7 @@ from taskmill.model.record import ErrorRecord, TaskRecord
 from taskmill.model.stages import Stage
 from taskmill.rules.options import AttemptOptions
 from taskmill.rules.retry import is_retryable, retry_delay
-from taskmill.rules.settle import Halted, Interrupted, Raised, Result, Snoozed
+from taskmill.rules.settle import Halted, Interrupted, Raised, Result, Snoozed, Unreadable
 
 
 @attrs.frozen
@@ -35,7 +35,9 @@ class Judge:
         if isinstance(outcome, Lost):
             reason = said(lambda: outcome.reason, "the reason")[:MAX_MESSAGE]
             return Interrupted(reason, self.options.max_interruptions, outcome.has_begun)
-        if outcome.is_final:
+        if outcome.is_unreadable and self.record.stage.part is not Stage.UNDO:
+            return Unreadable(self.kept(outcome))
+        if outcome.is_final or outcome.is_unreadable:
             return self.for_good(outcome)
         return self.raised(outcome)
 

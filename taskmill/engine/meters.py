@@ -192,7 +192,7 @@ class Meters:
         elif status is TaskStatus.PENDING is settlement.status:
             if settlement.preempted:
                 meter.preempted += 1
-            elif settlement.error is not None:
+            elif settlement.error is not None and not settlement.is_unreadable:
                 meter.retried += 1
             elif settled.after is None or settled.after.ends_as is None:
                 meter.interrupted[interrupt_cause(settlement, cause)] += 1

@@ -26,6 +26,7 @@ from taskmill.model.options import TaskOptions, check_options
 from taskmill.model.policies import Drain, RetryPolicy, Shutdown, Stop
 from taskmill.model.resources import PressureSource
 from taskmill.model.sharing import GroupPolicy, RateLimit
+from taskmill.model.showing import shown
 from taskmill.rules.routing import Routing
 from taskmill.store.base import VERBS, Store
 from taskmill.store.sqlite import SqliteStore
@@ -45,7 +46,7 @@ def check_part(part: object, name: str, verbs: Iterable[str]) -> None:
         raise ConfigurationError(f"{name} is the class {part.__name__}; pass an instance of it")
     for verb in verbs:
         if part is not None and not callable(getattr(part, verb, None)):
-            raise ConfigurationError(f"{part!r:.100} is no {name}: it has no {verb}()")
+            raise ConfigurationError(f"{shown(part)} is no {name}: it has no {verb}()")
 
 
 def check_ports(clock: object, rng: object, tracing: object) -> None:
@@ -67,7 +68,7 @@ def check_slots(slots: object) -> None:
     if not (is_whole(slots) and slots >= 1):
         raise ConfigurationError(
             "the scheduler's max_concurrency, the number of its slots, must be 1 or more, as a "
-            f"whole number; give a large one to leave it to other caps; got {slots!r:.100}"
+            f"whole number; give a large one to leave it to other caps; got {shown(slots)}"
         )
 
 
@@ -78,7 +79,7 @@ def checked_loop_limit(limit: object) -> timedelta | None:
     raise ConfigurationError(
         f"loop_limit must be a timedelta of {SHORTEST_LIMIT // timedelta(milliseconds=1)} "
         "milliseconds or more, such as timedelta(seconds=0.5), or None to leave the event loop "
-        f"unwatched; not {limit!r:.100}"
+        f"unwatched; not {shown(limit)}"
     )
 
 
@@ -86,7 +87,7 @@ def checked_role(store: Store, *, dispatch: object, standby: object) -> bool:
     """Whether a scheduler is to dispatch; ConfigurationError for a role that cannot be."""
     for name, value in (("dispatch", dispatch), ("standby", standby)):
         if not isinstance(value, bool):
-            raise ConfigurationError(f"{name} is True or False, not {value!r:.100}")
+            raise ConfigurationError(f"{name} is True or False, not {shown(value)}")
     if standby and not dispatch:
         raise ConfigurationError(
             "standby=True waits to dispatch, and dispatch=False never does; choose one"
@@ -105,7 +106,7 @@ def checked_interval(interval: object) -> timedelta:
         return interval
     raise ConfigurationError(
         "poll_interval must be a timedelta of 10 milliseconds or more, such as "
-        f"timedelta(seconds=0.5), not {interval!r:.100}"
+        f"timedelta(seconds=0.5), not {shown(interval)}"
     )
 
 
@@ -114,7 +115,7 @@ def checked_mode(mode: object, what: str) -> Shutdown:
     if isinstance(mode, Drain | Stop):
         return mode
     raise ConfigurationError(
-        f"{what} takes Drain(timedelta(seconds=30)) or Stop(), not {mode!r:.100}"
+        f"{what} takes Drain(timedelta(seconds=30)) or Stop(), not {shown(mode)}"
     )
 
 
@@ -123,7 +124,7 @@ def checked_policy(policy: object, what: str) -> GroupPolicy:
     if isinstance(policy, GroupPolicy):
         return policy
     raise ConfigurationError(
-        f"{what} must be a GroupPolicy, such as GroupPolicy(max_concurrency=4), not {policy!r:.100}"
+        f"{what} must be a GroupPolicy, such as GroupPolicy(max_concurrency=4), not {shown(policy)}"
     )
 
 
@@ -190,7 +191,7 @@ def rates_of(rates: object, registry: Registry) -> dict[str, RateLimit]:
     """The rates of task types, by their stored names."""
     example = "RateLimit(100, per=timedelta(seconds=1))"
     return {
-        registry.type_of(task): required(rate, RateLimit, f"rates[{task!r:.60}]", example)
+        registry.type_of(task): required(rate, RateLimit, f"rates[{shown(task, 60)}]", example)
         for task, rate in _mapping(rates, "rates", f"{{Fetch: {example}}}").items()
     }
 
@@ -200,7 +201,7 @@ def sources_of(sources: Iterable[PressureSource]) -> tuple[PressureSource, ...]:
     found = tuple(checked_items(sources, "pressure", "[MyPressure()]"))
     for source in found:
         check_part(source, "a pressure source", ["pressure"])
-        check_text(getattr(source, "name", None), f"the name of {source!r:.60}")
+        check_text(getattr(source, "name", None), f"the name of {shown(source, 60)}")
     return found
 
 
@@ -213,7 +214,7 @@ def required(value: object, of: type[T], what: str, example: str) -> T:
     """Return ``value`` if it is one of these."""
     if isinstance(value, of):
         return value
-    raise ConfigurationError(f"{what} must be as {example}, not {value!r:.100}")
+    raise ConfigurationError(f"{what} must be as {example}, not {shown(value)}")
 
 
 def _executor(executor: object, name: str) -> Executor:
@@ -223,7 +224,7 @@ def _executor(executor: object, name: str) -> Executor:
     ):
         raise ConfigurationError(
             f"executors[{name!r}] must be an executor, such as ThreadExecutor(capacity=4), "
-            f"not {executor!r:.100}"
+            f"not {shown(executor)}"
         )
     check_cap(getattr(executor, "capacity", None), f"executors[{name!r}].capacity")
     if getattr(executor, "fallback", None) is not None:
@@ -234,4 +235,4 @@ def _executor(executor: object, name: str) -> Executor:
 def _mapping(given: object, what: str, example: str) -> Mapping[str, object]:
     if isinstance(given, Mapping):
         return cast("Mapping[str, object]", given)  # the keys are looked at next
-    raise ConfigurationError(f"{what} must be a mapping, such as {example}, not {given!r:.100}")
+    raise ConfigurationError(f"{what} must be a mapping, such as {example}, not {shown(given)}")

@@ -19,6 +19,7 @@ from taskmill.model.options import TaskFilter
 from taskmill.model.page import MAX_PAGE, Cursor, Page
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
+from taskmill.model.showing import shown
 from taskmill.model.stats import RECENT, TypeStats
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
@@ -240,6 +241,6 @@ def _numbers(kind: re.Pattern[str], cursor: object) -> list[int]:
     numbers = [int(text) for text in match.groups()] if match is not None else []
     if not numbers or max(map(abs, numbers)) > _MAX_NUMBER:
         raise ConfigurationError(
-            f"after takes the cursor of a page of this kind, page.next, not {cursor!r:.100}"
+            f"after takes the cursor of a page of this kind, page.next, not {shown(cursor)}"
         )
     return numbers

@@ -15,6 +15,7 @@ from taskmill.executors.routine import Routine
 from taskmill.model.errors import ConfigurationError, MissingStateError, UnknownDomainError
 from taskmill.model.limits import checked_items
 from taskmill.model.options import TaskOptions
+from taskmill.model.showing import shown
 from taskmill.rules.limits import Kind
 from taskmill.rules.options import TypeDefaults, type_defaults
 
@@ -64,7 +65,7 @@ class Registry:
         for domain in checked_items(domains, "domains", "[mail_domain()]"):
             if not isinstance(domain, Domain):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
                 raise ConfigurationError(
-                    f"domains takes Domain(...) objects, not {domain!r:.100}; "
+                    f"domains takes Domain(...) objects, not {shown(domain)}; "
                     "call the function that makes the domain"
                 )
             if domain.name in self.domains:
@@ -214,5 +215,5 @@ def _check_task(task: object) -> None:
     if not isinstance(task, Task):
         example = f"{task.__name__}(...)" if isinstance(task, type) else "Send(...)"
         raise ConfigurationError(
-            f"what is submitted is a task, such as {example}, not {task!r:.100}"
+            f"what is submitted is a task, such as {example}, not {shown(task)}"
         )

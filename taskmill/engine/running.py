@@ -76,6 +76,8 @@ class Running:
         self._rng = rng
         self._tracing = tracing
         self._attempts: dict[TaskId, Attempt] = {}
+        self._unreadable: set[str] = set()
+        """The types of which it was said that what is stored of them does not fit."""
         self._halting = False
 
     def connect(
@@ -266,6 +268,8 @@ class Running:
     def _settled(
         self, attempt: Attempt, settlement: Settlement, effect: Effect | StoreError
     ) -> None:
+        if settlement.is_unreadable:
+            self._held(attempt.record)
         if isinstance(effect, StoreError):
             self._unstorable(attempt, settlement, effect)
         elif isinstance(effect, Settled) and effect.status is not None:
@@ -309,6 +313,18 @@ class Running:
         )
         if event is not None:
             self._hub.publish(lambda: event)
+
+    def _held(self, record: TaskRecord) -> None:
+        """Say once for each type that its tasks do not fit it; what does not belongs in no log."""
+        if record.type not in self._unreadable:
+            self._unreadable.add(record.type)
+            log.warning(
+                "task %d (%s) is held, and so may others: what is stored of it does not fit its "
+                "type any more; `taskmill check` lists such tasks",
+                record.id,
+                record.type,
+                extra=about(record),
+            )
 
     def _unstorable(self, attempt: Attempt, settlement: Settlement, error: StoreError) -> None:
         """The database refused this one settlement: the task fails, and says why."""

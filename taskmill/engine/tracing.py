@@ -13,7 +13,15 @@ from taskmill.model.events import InterruptCause
 from taskmill.model.outcomes import Submitted
 from taskmill.model.record import ErrorRecord, TaskRecord
 from taskmill.rules.options import carried
-from taskmill.rules.settle import Halted, Interrupted, Raised, Result, Returned, Snoozed
+from taskmill.rules.settle import (
+    Halted,
+    Interrupted,
+    Raised,
+    Result,
+    Returned,
+    Snoozed,
+    Unreadable,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -100,5 +108,7 @@ def _end(result: Result) -> AttemptEnd:
             return AttemptEnd(interruption=cause.value, error=error)
         case Interrupted():
             return AttemptEnd(interruption=InterruptCause.CRASH.value)
+        case Unreadable(error=error):
+            return AttemptEnd(interruption=InterruptCause.UNREADABLE.value, error=error)
         case _:
             assert_never(result)

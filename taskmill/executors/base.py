@@ -12,6 +12,7 @@ import attrs
 from taskmill.define.context import Workplace
 from taskmill.define.task import Handler
 from taskmill.model.record import TaskRecord
+from taskmill.model.showing import shown
 from taskmill.model.stages import Stage
 
 
@@ -66,7 +67,9 @@ class Failure:
     message: str = ""
     """What ``str()`` said of it there: here it may lack what that takes. By default, ask it."""
     is_final: bool = False
-    """Whether another attempt would meet the same: what is stored does not fit."""
+    """Whether another attempt would meet the same: what was returned does not fit."""
+    is_unreadable: bool = False
+    """Whether the handler was never called, for what is stored does not fit: the task is held."""
 
 
 @attrs.frozen
@@ -89,7 +92,7 @@ def checked(made: object) -> Outcome:
     """What an executor returned; where that is no outcome, a failure that says so."""
     if isinstance(made, Success | Failure | Lost):
         return made
-    error = TypeError(f"an executor returned {made!r:.100}, and neither Success, Failure nor Lost")
+    error = TypeError(f"an executor returned {shown(made)}, and neither Success, Failure nor Lost")
     return Failure(error, is_final=True)
 
 

@@ -13,6 +13,7 @@ from taskmill.define.task import Handler
 from taskmill.executors.base import Failure, Success
 from taskmill.model.errors import PayloadError, PayloadTooLarge, Permanent
 from taskmill.model.record import TaskRecord
+from taskmill.model.showing import shown
 from taskmill.model.stages import Stage
 
 _NAMES = {Stage.FINALIZE: "finalize", Stage.UNDO: "on_cancel"}
@@ -28,14 +29,18 @@ class Routine:
     """For what the handler returns, where it has a ``finalize``."""
 
     def function(self, part: Stage) -> Callable[..., Any]:
-        """What is called for this part of a task's life."""
+        """What is called for this part of a task's life.
+
+        PayloadError where the task was begun with a handler that had one, and this one has none.
+        """
         handler = self.handler
         if part is Stage.EXECUTE:
             return handler.execute
         function = handler.finalize if part is Stage.FINALIZE else handler.on_cancel
         if function is None:
-            raise Permanent(
-                f"the handler of {handler.task.task_type!r} has no {_NAMES[part]} any more"
+            raise PayloadError(
+                f"the handler of {handler.task.task_type!r} has no {_NAMES[part]} any more, which "
+                "is what comes next; give it one back"
             )
         return function
 
@@ -54,7 +59,7 @@ class Routine:
             if inspect.iscoroutine(value):
                 value.close()
             raise Permanent(
-                f"the handler of {self.handler.task.task_type!r} returned {value!r:.100}, which "
+                f"the handler of {self.handler.task.task_type!r} returned {shown(value)}, which "
                 "nothing awaits; make the handler async def"
             )
         if part is Stage.UNDO:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from taskmill.link.frames import MAX_SIZE, Frames
+from taskmill.link.frames import MAX_QUESTION, MAX_SIZE, Frames
 
 LONGEST = 100
 """The longest address in bytes that every system takes."""
@@ -38,7 +38,7 @@ async def listen(
     listener = socket.socket(socket.AF_UNIX)
     try:
         _bind(listener, address)
-        return await asyncio.start_unix_server(greet, sock=listener, limit=MAX_SIZE)
+        return await asyncio.start_unix_server(greet, sock=listener, limit=MAX_QUESTION)
     except OSError:
         listener.close()
         return None

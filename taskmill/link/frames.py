@@ -12,6 +12,8 @@ Message: TypeAlias = dict[str, Any]
 
 MAX_SIZE = 64 * 1024 * 1024
 """In bytes; a longer line is no message."""
+MAX_QUESTION = 64 * 1024
+"""The same for what the dispatcher is asked, which is short."""
 
 
 class Frames:
@@ -47,7 +49,7 @@ class Frames:
             found: object = json.loads(line.decode("utf-8", "surrogatepass"))
         except OSError as error:
             raise _lost(error) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConnectionError("the other side sends what is no message") from error
         if not isinstance(found, dict):
             raise ConnectionError("the other side sends what is no message")

@@ -18,6 +18,7 @@ from taskmill.model.pauses import PauseScope
 from taskmill.model.record import ErrorRecord, TaskId
 from taskmill.model.resources import IoTotals
 from taskmill.model.schedules import ScheduleStatus
+from taskmill.model.secret import redacted_repr
 from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 
@@ -52,7 +53,7 @@ class NewTask:
 
     type: str
     domain: str
-    payload: str
+    payload: str = attrs.field(repr=redacted_repr)
     identity: bytes
     key: str | None
     label: str | None
@@ -123,12 +124,14 @@ class Settlement:
     status: TaskStatus
     attempt: int
     due_at_ms: int | None = None
-    result: str | None = None
+    result: str | None = attrs.field(default=None, repr=redacted_repr)
     reason: str | None = None
     error: ErrorRecord | None = None
     preempted: bool = False
     is_interrupted: bool = False
     """Whether what ran the handler was lost."""
+    is_unreadable: bool = False
+    """Whether the task is held from now on, for its payload could not be read."""
     finalizes: bool = False
     """Whether the handler has returned ``result`` as what its ``finalize`` gets."""
     is_undone: bool = False

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import MAX_TEXT
+from taskmill.model.showing import shown
 from taskmill.model.times import from_ms, to_ms
 
 _REACH = 50
@@ -46,18 +47,18 @@ def check_cron(line: str, tz: str) -> None:
     if not is_text or len(line) > MAX_TEXT or len(line.split()) != 5:
         raise ConfigurationError(
             f"a cron line has five fields (minute, hour, day of month, month, day of week), "
-            f"such as '0 9 * * MON-FRI', not {line!r:.100}; for less than a minute take Every"
+            f"such as '0 9 * * MON-FRI', not {shown(line)}; for less than a minute take Every"
         )
     try:
         first = next(_times_after(line, zone, _BASE_MS), None)
     except CronSimError as error:
         raise ConfigurationError(
-            f"cron line {line!r:.100}: {str(error).lower()}; "
+            f"cron line {shown(line)}: {str(error).lower()}; "
             "write it as minute, hour, day of month, month, day of week, such as '0 9 * * MON-FRI'"
         ) from error
     if first is None:
         raise ConfigurationError(
-            f"cron line {line!r:.100} is never due in {tz}; choose days and times that come"
+            f"cron line {shown(line)} is never due in {tz}; choose days and times that come"
         )
 
 
@@ -138,7 +139,7 @@ def _zone(tz: str) -> tzinfo:
 
     if not isinstance(tz, str):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
         raise ConfigurationError(
-            f"a time zone is given by its name, such as 'Europe/Berlin', not {tz!r:.100}"
+            f"a time zone is given by its name, such as 'Europe/Berlin', not {shown(tz)}"
         )
     if tz == "UTC":
         return UTC
@@ -146,6 +147,6 @@ def _zone(tz: str) -> tzinfo:
         return ZoneInfo(tz)
     except (KeyError, ValueError, OSError) as error:  # OSError: the name of a folder of zones
         raise ConfigurationError(
-            f"unknown time zone {tz!r:.100}; take a name such as 'Europe/Berlin'. Where the "
+            f"unknown time zone {shown(tz)}; take a name such as 'Europe/Berlin'. Where the "
             "machine has no time zones, install tzdata"
         ) from error

@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from taskmill.model.showing import shown
+
 
 class TaskmillError(Exception):
     """Base of everything taskmill raises for its callers."""
@@ -56,6 +58,9 @@ class UnknownTaskError(TaskmillError, LookupError):
 
 class PayloadError(TaskmillError, ValueError):
     """A payload or result cannot be stored, or what is stored does not fit its type any more."""
+
+    gist: str | None = None
+    """What is wrong without the value that is, where that can be told: the same for all alike."""
 
 
 class PayloadTooLarge(TaskmillError, ValueError):
@@ -120,7 +125,7 @@ class RetryAfter(Exception):
     def __init__(self, delay: timedelta, reason: str = "") -> None:
         if not isinstance(delay, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
             raise ConfigurationError(
-                f"RetryAfter takes a timedelta, such as timedelta(seconds=5), not {delay!r:.100}"
+                f"RetryAfter takes a timedelta, such as timedelta(seconds=5), not {shown(delay)}"
             )
         super().__init__(reason or f"retry after {delay}")
         self.delay = delay
@@ -132,7 +137,7 @@ class Snooze(Exception):
     def __init__(self, delay: timedelta) -> None:
         if not isinstance(delay, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
             raise ConfigurationError(
-                f"Snooze takes a timedelta, such as timedelta(minutes=5), not {delay!r:.100}"
+                f"Snooze takes a timedelta, such as timedelta(minutes=5), not {shown(delay)}"
             )
         super().__init__(f"snoozed for {delay}")
         self.delay = delay

@@ -30,6 +30,8 @@ class InterruptCause(enum.Enum):
     """The handler asked to be run again later."""
     CRASH = "crash"
     """What ran the handler is gone: its worker process, or the connection to where it ran."""
+    UNREADABLE = "unreadable"
+    """What is stored of the task does not fit its type: it is held, and no handler was called."""
 
 
 @attrs.frozen(kw_only=True)

@@ -22,6 +22,7 @@ from taskmill.model.outcomes import Submitted
 from taskmill.model.policies import RetryPolicy
 from taskmill.model.record import TaskId
 from taskmill.model.sharing import IoBudget
+from taskmill.model.showing import shown
 from taskmill.model.status import TaskStatus
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def check_options(layer: Mapping[str, object], known: Mapping[str, object], owne
     for name, value in layer.items():
         if name not in known:
             names = ", ".join(sorted(known))
-            raise ConfigurationError(f"{owner}: unknown option {name}; there is {names}")
+            raise ConfigurationError(f"{owner}: unknown option {name:.100}; there is {names}")
         _CHECKS[name](value, f"{owner}: {name}")
 
 
@@ -159,7 +160,7 @@ def _check_some_length(value: object, what: str) -> None:
 def _check_retry(value: object, what: str) -> None:
     if not isinstance(value, RetryPolicy):
         raise ConfigurationError(
-            f"{what} must be a RetryPolicy, such as RetryPolicy.exponential(5), not {value!r:.100}"
+            f"{what} must be a RetryPolicy, such as RetryPolicy.exponential(5), not {shown(value)}"
         )
 
 
@@ -171,20 +172,20 @@ def _check_option_tags(value: object, what: str) -> None:
 def _check_io(value: object, what: str) -> None:
     if not isinstance(value, IoBudget):
         raise ConfigurationError(
-            f"{what} must be an IoBudget, such as IoBudget(read=50_000_000), not {value!r:.100}"
+            f"{what} must be an IoBudget, such as IoBudget(read=50_000_000), not {shown(value)}"
         )
 
 
 def _check_flag(value: object, what: str) -> None:
     if not isinstance(value, bool):
-        raise ConfigurationError(f"{what} must be True or False, not {value!r:.100}")
+        raise ConfigurationError(f"{what} must be True or False, not {shown(value)}")
 
 
 def _check_run_at(value: object, what: str) -> None:
     if not isinstance(value, datetime):
         raise ConfigurationError(
             f"{what} must be an aware datetime, such as datetime.now(timezone.utc), "
-            f"not {value!r:.100}; leave it out to start as soon as possible"
+            f"not {shown(value)}; leave it out to start as soon as possible"
         )
 
 
@@ -199,7 +200,7 @@ def _check_max_interruptions(value: object, what: str) -> None:
 def _check_connection(value: object, what: str) -> None:
     if not hasattr(type(value), "in_transaction"):
         raise ConfigurationError(
-            f"{what} must be a sqlite3 or an aiosqlite connection, not {value!r:.100}; "
+            f"{what} must be a sqlite3 or an aiosqlite connection, not {shown(value)}; "
             "leave it out to submit without one"
         )
 
@@ -221,7 +222,7 @@ def _member_of(kind: type[enum.Enum]) -> Callable[[object, str], None]:
     def check(value: object, what: str) -> None:
         if not isinstance(value, kind):
             members = ", ".join(f"{kind.__name__}.{member.name}" for member in kind)
-            raise ConfigurationError(f"{what} must be one of {members}, not {value!r:.100}")
+            raise ConfigurationError(f"{what} must be one of {members}, not {shown(value)}")
 
     return check
 

@@ -13,6 +13,7 @@ import attrs
 
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import MAX_LENGTH, MAX_RETRIES, check_length, check_whole
+from taskmill.model.showing import shown
 from taskmill.model.status import TERMINAL, TaskStatus
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ def _is_whole(_: object, attribute: attrs.Attribute[Any], value: int) -> None:
 
 def _is_factor(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ConfigurationError(f"{attribute.name} must be zero or more, not {value!r:.100}")
+        raise ConfigurationError(f"{attribute.name} must be zero or more, not {shown(value)}")
 
 
 def _is_bool(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, bool):
-        raise ConfigurationError(f"{attribute.name} must be True or False, not {value!r:.100}")
+        raise ConfigurationError(f"{attribute.name} must be True or False, not {shown(value)}")
 
 
 def _is_member(of: type[E]) -> Callable[[object, attrs.Attribute[Any], E], None]:
@@ -82,7 +83,7 @@ def _is_member(of: type[E]) -> Callable[[object, attrs.Attribute[Any], E], None]
         if not isinstance(value, of):
             members = ", ".join(str(member) for member in of)
             raise ConfigurationError(
-                f"{attribute.name} must be one of {members}, not {value!r:.100}"
+                f"{attribute.name} must be one of {members}, not {shown(value)}"
             )
 
     return check
@@ -94,7 +95,7 @@ def _is_backoff(_: object, attribute: attrs.Attribute[Any], value: object) -> No
         members = ", ".join(str(member) for member in Backoff)
         raise ConfigurationError(
             f"{attribute.name} must be one of {members}, or a tenacity strategy such as "
-            f"wait_random_exponential(max=60), not {value!r:.100}"
+            f"wait_random_exponential(max=60), not {shown(value)}"
         )
 
 
@@ -121,7 +122,7 @@ def _retryable(given: RetryOn) -> Retryable:
         return cast("Callable[[BaseException], bool]", given)  # no class, as seen above
     raise ConfigurationError(
         f"retry_on must be exception classes, such as (ConnectionError,), or a plain function "
-        f"that takes the exception and returns a bool, not {given!r:.100}"
+        f"that takes the exception and returns a bool, not {shown(given)}"
     )
 
 

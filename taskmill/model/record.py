@@ -10,6 +10,7 @@ import attrs
 
 from taskmill.model.choices import OnDependencyFailure
 from taskmill.model.resources import IoTotals
+from taskmill.model.secret import redacted_repr
 from taskmill.model.stages import Stage
 from taskmill.model.status import TaskStatus
 
@@ -37,8 +38,8 @@ class TaskRecord:
     type: str
     """Qualified: ``"ingest::fetch"``."""
     domain: str
-    payload: str
-    """JSON."""
+    payload: str = attrs.field(repr=redacted_repr)
+    """JSON; a `Secret` in it is in clear, but in the repr of the record."""
     key: str | None
     label: str
     tags: Mapping[str, str]
@@ -65,7 +66,7 @@ class TaskRecord:
     started_at: datetime | None
     finished_at: datetime | None
     parent: TaskId | None
-    result: str | None
+    result: str | None = attrs.field(repr=redacted_repr)
     """JSON; set for completed tasks."""
     errors: tuple[ErrorRecord, ...]
     """Oldest first, the last ten."""
@@ -91,7 +92,7 @@ class TaskRecord:
     """How far its handler says it is, 0 to 1, while it runs; 1 when it has completed."""
     stage: Stage = Stage.EXECUTE
     """What its next run does, or what runs now."""
-    memo: str | None = None
+    memo: str | None = attrs.field(default=None, repr=redacted_repr)
     """JSON of what the handler returned, while the task waits for its children or finalizes."""
     ends_as: TaskStatus | None = None
     """Set on a task that is to end: as what. Nothing changes that any more."""

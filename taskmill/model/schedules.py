@@ -12,6 +12,8 @@ from taskmill.model.cronline import check_cron, plain_line
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_length, check_whole
 from taskmill.model.record import TaskId
+from taskmill.model.secret import redacted_repr
+from taskmill.model.showing import shown
 from taskmill.model.times import FIRST_MS, LAST_MS, MILLISECOND, from_ms, to_ms
 
 MAX_RUNS = 1_000_000_000
@@ -55,7 +57,7 @@ def _whole_ms(anchor: datetime | None) -> datetime | None:
     is_moment = isinstance(anchor, datetime)  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
     if not is_moment or anchor.utcoffset() is None:
         raise ConfigurationError(
-            f"Every's anchor must be a datetime with a time zone, not {anchor!r:.100}; "
+            f"Every's anchor must be a datetime with a time zone, not {shown(anchor)}; "
             "datetime.now(UTC) has one"
         )
     ms = to_ms(anchor)
@@ -143,7 +145,7 @@ class ScheduleRecord:
     type: str
     """Qualified: ``"ingest::fetch"``."""
     rule: Recurrence
-    payload: str
+    payload: str = attrs.field(repr=redacted_repr)
     """JSON."""
     status: ScheduleStatus
     next_at: datetime | None
@@ -170,16 +172,16 @@ def _check_length(value: timedelta, what: str) -> None:
     check_length(value, what)
     if value % MILLISECOND:
         raise ConfigurationError(
-            f"{what} must be whole milliseconds, not {value!r}; round it to some"
+            f"{what} must be whole milliseconds, not {shown(value)}; round it to some"
         )
 
 
 def _check_bool(value: object, what: str) -> None:
     if not isinstance(value, bool):
-        raise ConfigurationError(f"{what} must be True or False, not {value!r:.100}")
+        raise ConfigurationError(f"{what} must be True or False, not {shown(value)}")
 
 
 def _check_member(value: object, of: type[enum.Enum], what: str) -> None:
     if not isinstance(value, of):
         members = ", ".join(str(member) for member in of)
-        raise ConfigurationError(f"{what} must be one of {members}, not {value!r:.100}")
+        raise ConfigurationError(f"{what} must be one of {members}, not {shown(value)}")

@@ -13,6 +13,7 @@ import attrs
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_cap, check_length, check_whole
 from taskmill.model.policies import Priority
+from taskmill.model.showing import shown
 
 MAX_WEIGHT = 1000
 """Shares are kept in exact arithmetic, whose numbers grow with the weights in use."""
@@ -121,7 +122,7 @@ class Throttle:
             check_whole(priority, 0, 255, "a throttle's priority")
             if not 0 <= limit <= 1:
                 raise ConfigurationError(
-                    f"a throttle's limit is a pressure from 0 to 1, not {limit!r} "
+                    f"a throttle's limit is a pressure from 0 to 1, not {shown(limit)} "
                     f"(for priority {priority})"
                 )
 
@@ -133,7 +134,7 @@ class Throttle:
 def _rate(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if not 0 <= value < math.inf:
         raise ConfigurationError(
-            f"{attribute.name} is bytes per second, zero or more, not {value!r}"
+            f"{attribute.name} is bytes per second, zero or more, not {shown(value)}"
         )
 
 

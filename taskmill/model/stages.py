@@ -6,6 +6,7 @@ import enum
 
 _ALONE = 4
 _ARRIVING = 8
+_UNREADABLE = 16
 
 
 class Stage(enum.IntFlag):
@@ -22,11 +23,18 @@ class Stage(enum.IntFlag):
     ALONE = _ALONE
     ARRIVING = _ARRIVING
     """It was submitted by somebody else's transaction, which the dispatcher has yet to notice."""
+    UNREADABLE = _UNREADABLE
+    """Added where what is stored does not fit the type any more: held until the next opening."""
 
     @property
     def part(self) -> Stage:
-        """The stage without ALONE."""
-        return self if self < _ALONE else self & ~Stage.ALONE
+        """The stage without ALONE and UNREADABLE."""
+        return self if self < _ALONE else self & ~(Stage.ALONE | Stage.UNREADABLE)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether it is held, for what is stored does not fit its type."""
+        return self >= _UNREADABLE
 
     @property
     def is_alone(self) -> bool:

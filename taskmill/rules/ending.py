@@ -41,7 +41,7 @@ KEPT_ERRORS = 10
 
 def end_run(settlement: Settlement) -> Rule[Settled]:
     """Settle a run: as decided, or as its stop says where that was on record before."""
-    is_plain = not (settlement.finalizes or settlement.is_interrupted)
+    is_plain = not (settlement.finalizes or settlement.is_interrupted or settlement.is_unreadable)
     if is_plain and (yield from ask(Settle(settlement))):
         if settlement.error is not None:
             yield from ask(RecordError(settlement))
@@ -82,6 +82,8 @@ def _after_run(record: TaskRecord, settlement: Settlement) -> Rule[TaskRecord]:
     )
     if settlement.status is TaskStatus.COMPLETED:
         return (yield from _after_return(record, settlement))
+    if settlement.is_unreadable:
+        record = attrs.evolve(record, stage=record.stage | Stage.UNREADABLE)
     if settlement.status is TaskStatus.PENDING:
         return move(record, status=TaskStatus.PENDING, due_at=from_ms(settlement.due_at_ms)).after
     return ended(record, settlement.status, settlement.reason or "", now_ms).after

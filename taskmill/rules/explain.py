@@ -62,6 +62,18 @@ def due_hold(record: TaskRecord, due_at: datetime, now: datetime) -> Hold:
     return Hold(gate="due", name="", sentence=sentence, figures={"due_at": due_at, "in": left})
 
 
+def unreadable_hold(record: TaskRecord) -> Hold:
+    """What is stored of a task does not fit its type."""
+    error = record.last_error
+    why = "." if error is None else f": {error.message}."
+    sentence = (
+        f"What is stored of it does not fit {record.type!r} any more{why} Correct the code and "
+        f"open the scheduler again, which tries it anew, as retry({record.id}) does; or cancel it."
+    )
+    figures: dict[str, object] = {} if error is None else {"error": error.message}
+    return Hold(gate=GateKind.PAYLOAD.value, name=record.type, sentence=sentence, figures=figures)
+
+
 def _hold(gate: Gate, lane: Lane, record: TaskRecord, scene: Scene) -> Hold:
     match gate:
         case Slots():
@@ -72,6 +84,8 @@ def _hold(gate: Gate, lane: Lane, record: TaskRecord, scene: Scene) -> Hold:
             sentence, figures = _io(gate, scene)
         case PressureGate():
             sentence, figures = _pressure(gate, record)
+        case _ if gate.kind is GateKind.PAYLOAD:
+            return unreadable_hold(record)
         case _:
             sentence, figures = _flag(gate, lane, scene)
     return Hold(gate=gate.kind.value, name=gate.name, sentence=sentence, figures=figures)

@@ -10,6 +10,7 @@ class GateKind(enum.Enum):
     """The gates, in the order in which they are asked and explained."""
 
     HANDLER = "handler"
+    PAYLOAD = "payload"
     SCHEDULER_PAUSE = "scheduler_pause"
     DOMAIN_PAUSE = "domain_pause"
     GROUP_PAUSE = "group_pause"

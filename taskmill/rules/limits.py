@@ -133,6 +133,7 @@ class Limits:
         }
         self._kinds = dict(kinds)
         self._first: dict[str, tuple[Gate, ...]] = {}
+        self._unreadable: dict[str, Shut] = {}
         self._domain_pauses: dict[str, PauseGate] = {}
         self._io_gates: dict[str, IoGate] = {}
         self._group_gates: WeakValueDictionary[str, GroupGates] = WeakValueDictionary()
@@ -213,11 +214,15 @@ class Limits:
 
     def _new_lane(self, task_type: str, group: str | None, priority: int, stage: Stage) -> Lane:
         kind = self.kind(task_type)
+        if stage.is_unreadable:
+            kind = attrs.evolve(kind, is_handled=False)
         own = None if group is None else self.group_gates(group)
         place = self.place(kind.executor)
         executor, domain = self._executor(place), self._domain(kind.domain)
         limit = self._throttle.limit_of(priority)
-        gates: list[Gate] = [*self._first_gates(kind)]
+        gates: list[Gate] = [*self._first_gates(self.kind(task_type))]
+        if stage.is_unreadable:
+            gates.insert(0, self._unreadable_gate(task_type))
         if own is not None:
             gates.append(own.pause)
         if place in self.outages:
@@ -254,6 +259,13 @@ class Limits:
                 gates = (Shut(GateKind.HANDLER, kind.type), *gates)
             self._first[kind.type] = gates
         return gates
+
+    def _unreadable_gate(self, task_type: str) -> Shut:
+        """What holds the tasks of a type whose payloads do not fit it."""
+        if task_type not in self._unreadable:
+            closed = Shut(GateKind.PAYLOAD, task_type)
+            self._unreadable[task_type] = closed
+        return self._unreadable[task_type]
 
     def place(self, executor: str) -> str:
         """The executor that takes the tasks of this one now: the first one up, else the last."""

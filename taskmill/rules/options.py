@@ -18,6 +18,7 @@ from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import check_tags, check_text
 from taskmill.model.options import SubmitOptions, TaskOptions, check_options
 from taskmill.model.policies import Backoff, Jitter, Priority, RetryPolicy
+from taskmill.model.showing import shown
 from taskmill.model.times import FIRST_MS, LAST_MS, ceil_ms, from_ms, to_ms
 
 BUILT_IN: TaskOptions = {
@@ -253,7 +254,7 @@ def checked_start(run_at: datetime) -> int:
     """A start time in milliseconds; ConfigurationError for a naive one, or one out of range."""
     if run_at.tzinfo is None:
         raise ConfigurationError(
-            f"run_at={run_at!r:.100} has no time zone; use an aware datetime such as "
+            f"run_at={shown(run_at)} has no time zone; use an aware datetime such as "
             "datetime.now(timezone.utc)"
         )
     run_at_ms = to_ms(run_at)

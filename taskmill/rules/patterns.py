@@ -15,6 +15,7 @@ from typing import TypeAlias
 import attrs
 
 from taskmill.model.errors import ConfigurationError
+from taskmill.model.showing import shown
 
 _Glob: TypeAlias = tuple[str, ...]
 """A segment of a pattern: what stands between its ``*``."""
@@ -48,19 +49,19 @@ def _taken_apart(text: object) -> tuple[_Run, ...]:
     """Check a pattern and return its runs, one more than it has ``**``."""
     if not isinstance(text, str) or not text:
         raise ConfigurationError(
-            f"a pattern must be text, such as 'ml::*', not {text!r:.100}; "
+            f"a pattern must be text, such as 'ml::*', not {shown(text)}; "
             "the pattern of every name is '**'"
         )
     if " " in text or not text.isprintable():
         raise ConfigurationError(
-            f"the pattern {text!r:.100} has white space or something unprintable in it, which "
+            f"the pattern {shown(text)} has white space or something unprintable in it, which "
             "no name of a task type has; leave it out"
         )
     runs: list[list[_Glob]] = [[]]
     for segment in text.split("::"):
         if not segment:
             raise ConfigurationError(
-                f"the pattern {text!r:.100} has an empty segment beside a '::'; "
+                f"the pattern {shown(text)} has an empty segment beside a '::'; "
                 "write '*' there for any one segment, '**' for any number of them, or leave "
                 "the '::' out"
             )

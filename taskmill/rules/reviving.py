@@ -40,7 +40,7 @@ REVIVABLE = frozenset(
 
 
 def revive(change: Revive) -> Rule[Changed | Refused | None]:
-    """Make one task pending again, or run one that a failed dependency holds."""
+    """Make one task pending again; run one that a failed dependency, or its payload, holds."""
     record = yield from ask(FindTask(change.id))
     if record is None or change.domain not in (None, record.domain):
         return None
@@ -63,6 +63,10 @@ def revive_where(change: ReviveWhere) -> Rule[Changed]:
 def _revive(record: TaskRecord, now_ms: int, moves: list[Move]) -> Rule[Refused | None]:
     if record.status is TaskStatus.BLOCKED:
         return (yield from _run_anyway(record, now_ms, moves))
+    if record.status is TaskStatus.PENDING and record.stage.is_unreadable:
+        stage = record.stage & ~Stage.UNREADABLE
+        yield from put([move(record, stage=stage, due_at=None)], moves)
+        return None
     if record.status not in REVIVABLE:
         return Refused(
             f"{title(record)} is {record.status}; only a task that is dead, failed, cancelled or "

@@ -9,6 +9,7 @@ import attrs
 
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.limits import checked_items
+from taskmill.model.showing import shown
 from taskmill.rules.patterns import Pattern
 
 _EXAMPLE = "Route('ml::*', 'gpu')"
@@ -35,7 +36,7 @@ class Route:
     )
 
     def __attrs_post_init__(self) -> None:
-        _check_executor(self.executor, f"the executor for {self.pattern!r:.100}")
+        _check_executor(self.executor, f"the executor for {shown(self.pattern)}")
 
     def __str__(self) -> str:
         return f"{self.pattern!r} -> {self.executor!r}"
@@ -96,7 +97,7 @@ class Routing:
         if self._is_sealed:
             raise InvalidState(
                 "a scheduler has been made with this routing, so a rule added now would change "
-                f"nothing: {rule!r:.100}; make the rules before the scheduler, or make another "
+                f"nothing: {shown(rule)}; make the rules before the scheduler, or make another "
                 "routing with with_rules"
             )
         self._rules = (*self._rules, *_checked_rules([rule]))
@@ -240,11 +241,11 @@ def _checked_rules(rules: Iterable[Route]) -> tuple[Route, ...]:
 
 def _check_rule(rule: object) -> None:
     if not isinstance(rule, Route):
-        raise ConfigurationError(f"a rule of a routing must be as {_EXAMPLE}, not {rule!r:.100}")
+        raise ConfigurationError(f"a rule of a routing must be as {_EXAMPLE}, not {shown(rule)}")
 
 
 def _check_executor(name: object, what: str, hint: str = "") -> None:
     if not isinstance(name, str) or not name:
         raise ConfigurationError(
-            f"{what} must be the name of an executor, such as 'thread', not {name!r:.100}{hint}"
+            f"{what} must be the name of an executor, such as 'thread', not {shown(name)}{hint}"
         )

@@ -67,10 +67,17 @@ class Interrupted:
     has_begun: bool = True
 
 
+@attrs.frozen
+class Unreadable:
+    """What is stored does not fit the type any more, so that no handler was called."""
+
+    error: ErrorRecord
+
+
 _PAUSE = timedelta(seconds=1)
 """How long a task waits where nothing could begin it."""
 
-Result: TypeAlias = Returned | Raised | Snoozed | Halted | Interrupted
+Result: TypeAlias = Returned | Raised | Snoozed | Halted | Interrupted | Unreadable
 
 
 def settle(
@@ -90,6 +97,9 @@ def settle(
             return _halted(record, result, now_ms, io)
         case Interrupted():
             return _interrupted(record, result, now_ms, io)
+        case Unreadable(error=error):
+            back = _again(record, now_ms, io)
+            return attrs.evolve(back, error=error, is_unreadable=True)
         case _:
             assert_never(result)
 

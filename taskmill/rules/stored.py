@@ -11,7 +11,7 @@ from taskmill.model.explanation import Explanation, Hold
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskRecord
 from taskmill.model.status import TaskStatus
-from taskmill.rules.explain import due_hold, paused, purpose_of, story_of
+from taskmill.rules.explain import due_hold, paused, purpose_of, story_of, unreadable_hold
 from taskmill.rules.gates import GateKind
 from taskmill.rules.hindrance import hindrances
 from taskmill.rules.pauses import Pauses
@@ -58,6 +58,8 @@ _NOBODY = "whoever dispatches from this database cannot be asked, or nobody does
 def _holds(record: TaskRecord, pauses: Pauses, now: datetime) -> Iterator[Hold]:
     if record.due_at is not None and record.due_at > now:
         yield due_hold(record, record.due_at, now)
+    if record.stage.is_unreadable:
+        yield unreadable_hold(record)
     scopes = [
         (PauseScope.SCHEDULER, "", GateKind.SCHEDULER_PAUSE),
         (PauseScope.DOMAIN, record.domain, GateKind.DOMAIN_PAUSE),

@@ -105,6 +105,7 @@ async def test_a_long_path_has_a_socket_all_the_same(tmp_path: Path) -> None:
         b'{"verb": "look", "id": "1"}\n',
         b'{"verb": "explain", "id": 1, "task": "x"}\n',
         b'{"verb": "look"',
+        b"[" * 20_000 + b"\n",
     ],
 )
 async def test_nonsense_ends_its_own_connection_alone(tmp_path: Path, garbage: bytes) -> None:

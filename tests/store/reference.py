@@ -183,6 +183,9 @@ class Reference:
     def _recover(self, now_ms: int) -> int:
         """The runs go back to the queue, or where they were to end; how many were not to."""
         self.tasks.moves.clear()
+        for row in self.rows.values():
+            if row.record.stage.is_unreadable:
+                row.change(stage=row.record.stage & ~Stage.UNREADABLE)
         running = [row for row in self.rows.values() if row.record.status is RUNNING]
         running.sort(key=lambda row: row.id)
         told = [row for row in running if row.record.ends_as is not None]
@@ -502,6 +505,8 @@ class Reference:
             self.tasks.end(row, ends_as, record.reason, change.now_ms)
 
     def _settle_as_it_went(self, row: Row, change: Settlement) -> None:
+        if change.is_unreadable:
+            row.change(stage=row.record.stage | Stage.UNREADABLE)
         if change.status is PENDING:
             self.tasks.move(row, status=PENDING, due_at=from_ms(change.due_at_ms))
         elif change.status is not COMPLETED:
@@ -626,6 +631,9 @@ class Reference:
             row.needs |= dict.fromkeys(over, True)
             self.tasks.free([row] if over else [], now_ms)
             return bool(over)
+        if record.status is PENDING and record.stage.is_unreadable:
+            self.tasks.move(row, stage=record.stage & ~Stage.UNREADABLE, due_at=None)
+            return True
         if record.status not in REVIVABLE or self.tasks.in_window(identity, now_ms):
             return False
         if self.tasks.active(identity, is_follow_up=False) is not None:

@@ -382,6 +382,9 @@ PLANS: dict[str, set[str]] = {
             "stage=? AND priority=? AND ready_at_ms>?)"
         ),
     },
+    "release_unreadable": {
+        "SCAN taskmill_tasks USING INDEX taskmill_unreadable",
+    },
     "renew": {
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
     },

@@ -23,6 +23,7 @@ from taskmill import (
     Priority,
     RetryPolicy,
     Scheduler,
+    Secret,
     Submitted,
     Task,
     TaskEvent,
@@ -201,3 +202,16 @@ async def listen(ingest: DomainHandle[Ingest]) -> None:
                     assert_type(error.message, str)
                 case _:
                     pass
+
+
+class Login(Task[Ingest, Secret[bytes]], name="login"):
+    password: Secret[str]
+    key: Secret[bytes] | None = None
+    plain: Secret = Secret("text unless it says otherwise")
+
+
+async def reveal(handle: DomainHandle[Ingest]) -> None:
+    task = Login(password=Secret("p"), key=Secret(b"k"))
+    assert_type(task.password.reveal(), str)
+    assert_type(task.plain.reveal(), str)
+    assert_type(await handle.result(await handle.submit(task)), Secret[bytes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from typing import TYPE_CHECKING, Any, final, get_type_hints
 
 from taskmill.define.codec.containers import canonical_json
@@ -190,7 +191,12 @@ def _parsed(text: str) -> object:
 
 
 def _payload_error(name: str, misfit: Misfit) -> PayloadError:
-    return PayloadError(f"{name}{misfit.path}: {misfit.problem}")
+    error = PayloadError(f"{name}{misfit.path}: {misfit.problem}")
+    error.gist = f"{name}{_INDEX.sub('[...]', misfit.path)}: {misfit.gist}"
+    return error
+
+
+_INDEX = re.compile(r"\[[^\]]*\]")
 
 
 def _unwritable(tree: object) -> Iterator[str]:

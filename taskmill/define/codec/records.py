@@ -61,7 +61,10 @@ def class_shape(kind: type[object], fields: Sequence[Field]) -> Shape:
             raise
         except Exception as error:  # the class's own validators may raise anything
             _check_names(value, required, known, name)
-            raise Misfit(f"{name} refuses its fields: {error!r}") from error
+            kind = type(error).__qualname__
+            raise Misfit(
+                f"{name} refuses its fields: {error!r:.500}", f"{name} refuses its fields: {kind}"
+            ) from error
 
     return Shape(name=kind.__name__, kind=kind, write=write, read=read)
 

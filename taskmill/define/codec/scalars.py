@@ -22,6 +22,8 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from taskmill.model.secret import HIDDEN, MARK, Secret
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,9 +49,11 @@ class Shape:
 class Misfit(Exception):  # becomes a PayloadError once the whole path is known
     """A value does not fit its type; ``path`` leads to it from the payload."""
 
-    def __init__(self, problem: str) -> None:
+    def __init__(self, problem: str, gist: str | None = None) -> None:
         super().__init__(problem)
         self.problem = problem
+        self.gist = problem if gist is None else gist
+        """The problem without the value."""
         self.path = ""
 
     def inside(self, step: str) -> Misfit:
@@ -60,15 +64,28 @@ class Misfit(Exception):  # becomes a PayloadError once the whole path is known
 
 def wrong_type(expected: str, value: object) -> Misfit:
     """Say what was expected and what was there."""
-    return Misfit(f"expects {expected}, got {shown(value)} ({type(value).__qualname__})")
+    kind = type(value).__qualname__
+    return Misfit(
+        f"expects {expected}, got {shown(value)} ({kind})", f"expects {expected}, got {kind}"
+    )
 
 
 def shown(value: object) -> str:
     """Return a short text of any value for a message."""
     try:
-        return reprlib.repr(value)
+        return _REPR.repr(value)
     except ValueError:  # an int of more digits than Python turns into text
         return f"a {type(value).__qualname__} with more digits than can be shown"
+
+
+class _Repr(reprlib.Repr):
+    """Short, and without what is a secret where it is read as something else."""
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        return HIDDEN if MARK in x else super().repr_dict(x, level)
+
+
+_REPR = _Repr()
 
 
 def is_exactly(kind: type, value: object) -> bool:
@@ -155,6 +172,35 @@ def _write_any(value: object) -> object:
     except Misfit as misfit:
         raise misfit.inside(step) from misfit.__cause__
     raise wrong_type("plain JSON (None, bool, int, float, str, list, dict)", value)
+
+
+def secret_shape(kind: type[str | bytes]) -> Shape:
+    """Describe a Secret, marked so that it is known as one without its type.
+
+    Text that is not marked is read too: the field may have become a Secret since. No message shows
+    what is there.
+    """
+    name = f"Secret[{kind.__name__}]"
+
+    def write(value: object) -> object:
+        if type(value) is not Secret:
+            got = type(value).__qualname__
+            raise Misfit(f"expects a {name}, got a {got}; wrap it: Secret(...)")
+        inner: object = value.reveal()
+        if type(inner) is not kind:
+            raise Misfit(f"expects a {name}, got one of {type(inner).__qualname__}")
+        return {MARK: _bytes_text(inner) if isinstance(inner, bytes) else inner}
+
+    def read(value: object, _: object) -> object:
+        text = value[MARK] if is_dict(value) and value.keys() == {MARK} else value
+        if not isinstance(text, str):
+            raise Misfit(f"expects a {name}, got a {type(text).__qualname__}")
+        try:
+            return Secret(text if kind is str else _bytes(text))
+        except ValueError:
+            raise Misfit(f"expects a {name}, got text that is no base64") from None
+
+    return Shape(name="Secret", kind=Secret, write=write, read=read)
 
 
 def _same(kind: type) -> Shape:

@@ -40,8 +40,16 @@ from taskmill.define.codec.hints import (
     resolve,
 )
 from taskmill.define.codec.records import Field, class_shape, located, typed_dict_shape
-from taskmill.define.codec.scalars import PLAIN, SCALARS, Shape, any_shape, enum_shape
+from taskmill.define.codec.scalars import (
+    PLAIN,
+    SCALARS,
+    Shape,
+    any_shape,
+    enum_shape,
+    secret_shape,
+)
 from taskmill.model.errors import ConfigurationError
+from taskmill.model.secret import Secret
 
 STORABLE = (
     "use None, bool, int, float, str, bytes, Decimal, UUID, datetime, date, time, timedelta, Path, "
@@ -102,6 +110,8 @@ class ShapeFinder:
             raise _unstorable(meant, scope)
         if kind in {list, tuple, set, frozenset, dict}:
             return self._container(kind, get_args(meant), scope, is_bare=origin is None)
+        if kind is Secret:
+            return self._secret(meant, scope)
         if is_record(kind):
             return self._record(kind, get_args(meant))
         if issubclass(kind, Enum) and kind.__members__:
@@ -150,11 +160,24 @@ class ShapeFinder:
     ) -> Shape:
         if kind is dict:
             key, item = arguments or (str, Any)
-            return dict_shape(self.shape(key, scope), self.shape(item, scope))
+            key_shape = self.shape(key, scope)
+            if key_shape.kind is Secret:
+                raise ConfigurationError(
+                    f"{scope.label}: a Secret is no key, for keys are shown; make it the value"
+                )
+            return dict_shape(key_shape, self.shape(item, scope))
         if kind is tuple and not is_bare and arguments[-1:] != (...,):
             return tuple_shape([self.shape(argument, scope) for argument in arguments])
         item = self.shape(arguments[0] if arguments else Any, scope)
         return items_shape(kind, item) if kind in {list, tuple} else set_shape(kind, item)
+
+    def _secret(self, meant: object, scope: Scope) -> Shape:
+        held = _bare((*get_args(meant), str)[0], scope)
+        if held is str or held is bytes:
+            return secret_shape(held)
+        raise ConfigurationError(
+            f"{scope.label}: a Secret holds str or bytes: write Secret[str], not {described(meant)}"
+        )
 
     def _record(self, kind: type, arguments: tuple[Any, ...]) -> Shape:
         types = field_types(kind, arguments)

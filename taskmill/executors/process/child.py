@@ -198,10 +198,11 @@ def _carried_out(
             routine = routines[order.handler] = _routine(order.handler)
         try:
             task = routine.codec.decode(order.record.payload)
+            function = routine.function(part)
             arguments = routine.arguments(order.record, part, task)
         except PayloadError as error:
-            return Ended(error=thrown(error), is_final=True, memory=_memory())
-        value = routine.function(part)(*arguments, Context[Any](workplace))
+            return Ended(error=thrown(error), is_unreadable=True, memory=_memory())
+        value = function(*arguments, Context[Any](workplace))
         outcome = routine.outcome(value, part)
     except BaseException as error:  # noqa: BLE001 - around the user's handler
         return Ended(error=thrown(error), memory=_memory())

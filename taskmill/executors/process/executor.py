@@ -22,6 +22,7 @@ from taskmill.executors.process.references import Parts, check_main, parts_of
 from taskmill.executors.process.worker import Worker
 from taskmill.model.errors import ConfigurationError, InvalidState
 from taskmill.model.limits import check_cap, check_length, check_text, check_whole
+from taskmill.model.showing import shown
 
 log = logging.getLogger("taskmill.executors")
 
@@ -189,15 +190,15 @@ def _await_workers(lock: Any) -> None:
 
 
 def _pickled(state: object) -> bytes:
-    check_main(str(getattr(state, "__module__", None)), f"the state function {state!r:.100}")
+    check_main(str(getattr(state, "__module__", None)), f"the state function {shown(state)}")
     try:
         if callable(state):
             return pickle.dumps(state)
     except Exception as error:
         raise ConfigurationError(
-            f"the state function {state!r:.100} cannot be found by its name, as worker processes "
+            f"the state function {shown(state)} cannot be found by its name, as worker processes "
             "have to; define it at the top level of a module"
         ) from error
     raise ConfigurationError(
-        f"state takes a function that each worker calls for its own states, not {state!r:.100}"
+        f"state takes a function that each worker calls for its own states, not {shown(state)}"
     )

@@ -17,6 +17,7 @@ from taskmill.define.task import Handler
 from taskmill.executors.base import RemoteError
 from taskmill.executors.failures import MAX_MESSAGE, MAX_TRACEBACK, name_of, said, trace_of
 from taskmill.model.errors import ConfigurationError
+from taskmill.model.secret import Secret
 
 
 @attrs.frozen
@@ -132,7 +133,12 @@ class _Pickler(pickle.Pickler):
         self.dispatch_table = {**copyreg.dispatch_table, MappingProxyType: _reduced}
 
     def reducer_override(self, obj: Any) -> Any:
-        """Take exceptions apart without asking their classes, which often cannot do it."""
+        """Take exceptions apart without asking their classes, which often cannot do it.
+
+        A Secret travels between a scheduler and its own workers, and is pickled nowhere else.
+        """
+        if isinstance(obj, Secret):
+            return Secret, (obj.reveal(),)
         return (remade, _pieces(obj)) if issubclass(type(obj), BaseException) else NotImplemented
 
 

@@ -113,6 +113,7 @@ class Ended:
     result: str | None = None
     error: Thrown | None = None
     is_final: bool = False
+    is_unreadable: bool = False
     memory: int = 0
     """Bytes of memory the worker holds now."""
 

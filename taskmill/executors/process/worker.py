@@ -294,7 +294,13 @@ def _outcome_of(ended: Ended) -> Success | Failure:
     error = ended.error
     if error is None:
         return Success(ended.result)
-    return Failure(caught(error), trace=error.trace, message=error.message, is_final=ended.is_final)
+    return Failure(
+        caught(error),
+        trace=error.trace,
+        message=error.message,
+        is_final=ended.is_final,
+        is_unreadable=ended.is_unreadable,
+    )
 
 
 def _hear(place: Workplace, told: Told) -> None:

@@ -12,6 +12,7 @@ import aiosqlite
 from taskmill.model.changes import NewTask
 from taskmill.model.effects import Placed, Refused
 from taskmill.model.errors import ConfigurationError, InvalidState
+from taskmill.model.showing import shown
 from taskmill.rules.arrivals import enlist
 from taskmill.store.sqlite.carrying import run_rule
 from taskmill.store.sqlite.connection import run_on, store_error
@@ -34,7 +35,7 @@ async def submit_on(
             case _:
                 raise ConfigurationError(
                     "connection= takes a sqlite3.Connection or an aiosqlite.Connection, "
-                    f"not {connection!r:.100}"
+                    f"not {shown(connection)}"
                 )
     except sqlite3.ProgrammingError as error:
         raise InvalidState(f"connection= cannot be used here: {error}") from error

@@ -78,6 +78,7 @@ def take_over(db: sqlite3.Connection, *, now_ms: int, holder: dict[str, object])
         suspects = [record_of(row) for row in db.execute(SQL["suspects"])]
         stopping = [record_of(row) for row in db.execute(SQL["stopping"])]
         recovered = len(suspects) + db.execute(SQL["recover_running"]).rowcount
+        db.execute(SQL["release_unreadable"])
         run_rule(db, recover(stopping, suspects, now_ms=now_ms))
         while batch.collect(db, Collect(now_ms=now_ms, limit=1000)).has_more:
             pass

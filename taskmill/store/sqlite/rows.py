@@ -21,7 +21,7 @@ from taskmill.model.times import from_ms, to_ms
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _STATUS = {status.value: status for status in TaskStatus}
-_STAGE = {value: Stage(value) for value in (0, 1, 2, 4, 5, 6, 8)}
+_STAGE = {value: Stage(value) for value in (0, 1, 2, 4, 5, 6, 8, 16, 17, 20, 21)}
 CANCEL = OnDependencyFailure.CANCEL
 MAX_INTERRUPTIONS = 5
 """The default of the column."""

@@ -32,6 +32,7 @@ from taskmill.model.errors import ConfigurationError, InvalidState, StoreError, 
 from taskmill.model.pauses import PauseRecord
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
+from taskmill.model.showing import shown
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import to_ms
 from taskmill.store.sqlite import batch, enlisting, inbox, opening, reading, timetables, visiting
@@ -353,12 +354,12 @@ def _checked(path: str | os.PathLike[str]) -> Path | None:
         given = os.fspath(path)
     if not isinstance(given, str) or not given or "\0" in given:
         raise ConfigurationError(
-            f"the path of a database is a str or a Path such as 'app.db', not {path!r:.200}"
+            f"the path of a database is a str or a Path such as 'app.db', not {shown(path, 200)}"
         )
     try:
         return None if given == ":memory:" else Path(given).resolve()
     except (OSError, RuntimeError) as error:
-        raise ConfigurationError(f"the path {given!r:.200} leads nowhere: {error}") from error
+        raise ConfigurationError(f"the path {shown(given, 200)} leads nowhere: {error}") from error
 
 
 def _open(port: Port | None) -> Port:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskmill import Context
+from taskmill import Context, Secret, Task
 from tests.typing.accepted import (
     Fetch,
     Ingest,
@@ -87,3 +87,12 @@ Tally.handler(number, on_cancel=of_fetch)  # E: on_cancel of another task
 Tally.handler(number, on_cancel=forget_plainly)  # E: a plain on_cancel of a coroutine function
 Tally.handler(number, on_cancel=tally_up)  # E: on_cancel gets nothing that was returned
 Tally.handler(number, finalise=tally_up)  # E: a misspelt part
+
+
+class Hidden(Task[Ingest], name="hidden"):
+    word: Secret[str]
+
+
+Hidden(word="in clear")  # E: text is no secret
+Hidden(word=Secret(b"bytes"))  # E: a secret of bytes is none of text
+Secret(5)  # E: a number is no secret

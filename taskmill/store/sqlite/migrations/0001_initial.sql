@@ -39,7 +39,7 @@ CREATE TABLE taskmill_tasks (
     expires_at_ms  INTEGER,
     ttl_ms         INTEGER,
     ttl_from_start INTEGER NOT NULL DEFAULT 0 CHECK (ttl_from_start IN (0, 1)),
-    stage          INTEGER NOT NULL DEFAULT 0 CHECK (stage IN (0, 1, 2, 4, 5, 6, 8)),
+    stage          INTEGER NOT NULL DEFAULT 0 CHECK (stage IN (0, 1, 2, 4, 5, 6, 8, 16, 17, 20, 21)),
     memo           TEXT,
     fail_fast      INTEGER NOT NULL DEFAULT 1 CHECK (fail_fast IN (0, 1)),
     has_undo       INTEGER NOT NULL DEFAULT 0 CHECK (has_undo IN (0, 1)),
@@ -129,7 +129,7 @@ CREATE INDEX taskmill_children
 -- What may not start at all if it does not soon.
 CREATE INDEX taskmill_expiring
     ON taskmill_tasks (expires_at_ms)
-    WHERE expires_at_ms IS NOT NULL AND status IN ('pending', 'blocked') AND stage IN (0, 4);
+    WHERE expires_at_ms IS NOT NULL AND status IN ('pending', 'blocked') AND stage IN (0, 4, 16, 20);
 
 -- What still stands for its identity though it has completed.
 CREATE INDEX taskmill_windows
@@ -157,6 +157,11 @@ CREATE INDEX taskmill_unmet
 CREATE INDEX taskmill_blocked
     ON taskmill_tasks (id)
     WHERE status = 'blocked';
+
+-- What does not fit the code any more, until the next opening.
+CREATE INDEX taskmill_unreadable
+    ON taskmill_tasks (id)
+    WHERE stage >= 16;
 
 -- What waits for its children.
 CREATE INDEX taskmill_with_children
