@@ -22,6 +22,7 @@ from taskmill.store.sqlite.backup import back_up
 from taskmill.store.sqlite.doctor import examine, is_in_order
 from taskmill.store.sqlite.findings import Finding, Severity
 from taskmill.store.sqlite.inspecting import INSPECTION, dependents_of, types_of
+from taskmill.store.sqlite.opening import PAGE
 from taskmill.store.sqlite.statements import MIGRATIONS
 
 from .conformance import NOW, T0, apply_one, new_task, sqlite_store, submit, submit_one
@@ -190,7 +191,7 @@ async def test_a_full_disk_is_a_problem_and_a_log_that_grows_a_warning(
 async def test_damaged_pages_are_a_problem_without_a_traceback(path: Path) -> None:
     await stopped(path, count=300)
     content = bytearray(path.read_bytes())
-    for start in range(8 * 4096, len(content) - 4096, 4096):
+    for start in range(8 * PAGE, len(content) - PAGE, PAGE):
         content[start + 100 : start + 900] = b"\xff" * 800
     path.write_bytes(content)
     findings = await found(path)
@@ -344,7 +345,7 @@ async def test_a_backup_overwrites_nothing(path: Path, tmp_path: Path) -> None:
 async def test_nothing_is_left_of_a_backup_that_failed(path: Path, tmp_path: Path) -> None:
     await stopped(path, count=300)
     content = bytearray(path.read_bytes())
-    for start in range(8 * 4096, len(content) - 4096, 4096):
+    for start in range(8 * PAGE, len(content) - PAGE, PAGE):
         content[start + 100 : start + 900] = b"\xff" * 800
     path.write_bytes(content)
     with pytest.raises(StoreError):

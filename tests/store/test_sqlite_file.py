@@ -21,6 +21,7 @@ from taskmill.model.changes import CancelTask, Submit
 from taskmill.model.errors import ConfigurationError, StoreError, StoreInUse
 from taskmill.model.record import TaskId
 from taskmill.store.sqlite import SqliteStore, files
+from taskmill.store.sqlite.opening import PAGE
 from taskmill.store.sqlite.statements import MIGRATIONS
 
 from .conformance import (
@@ -178,13 +179,13 @@ async def populate(path: Path, count: int = 200) -> None:
 def damage(path: Path, pages: range) -> None:
     with path.open("r+b") as file:
         for page in pages:
-            file.seek(page * 4096)
-            file.write(b"\xff" * 4096)
+            file.seek(page * PAGE)
+            file.write(b"\xff" * PAGE)
 
 
 async def test_a_file_damaged_throughout_is_refused_in_plain_words(path: Path) -> None:
     await populate(path)
-    damage(path, range(1, path.stat().st_size // 4096))
+    damage(path, range(1, path.stat().st_size // PAGE))
     assert "the file is damaged, or the disk cannot be read" in await refusal(path)
 
 
@@ -196,7 +197,7 @@ async def test_a_damaged_page_fails_what_needs_it_and_nothing_else(path: Path) -
         [CancelTask(id=TaskId(n), domain=None, reason=None, now_ms=T0) for n in range(1, 201)]
     )
     await store.close()
-    page = path.read_bytes().index(b"<payload 0100>") // 4096
+    page = path.read_bytes().index(b"<payload 0100>") // PAGE
     damage(path, range(page, page + 1))
     await store.open(now=NOW)
     with pytest.raises(StoreError, match="the file is damaged"):
@@ -209,7 +210,7 @@ async def test_a_damaged_page_fails_what_needs_it_and_nothing_else(path: Path) -
 
 async def test_a_file_cut_short_is_refused(path: Path) -> None:
     await populate(path)
-    os.truncate(path, 3 * 4096)
+    os.truncate(path, 3 * PAGE)
     assert "damaged" in await refusal(path)
 
 

@@ -23,8 +23,15 @@ CACHE_KIB = 32 * 1024
 """Room for the index that finds duplicates, whose pages come in no order, of a million tasks."""
 
 
+PAGE = 2048
+"""The bytes of a page of a new file. What starts in the order of shares is on pages far apart, and a
+page is written as a whole: with twice as large ones twice as much."""
+
+
 def configure(db: sqlite3.Connection, *, durability: str) -> None:
-    """Settings of the writing connection."""
+    """Settings of the writing connection; StoreError, and nothing is changed, for a bad file."""
+    _check_file(db)
+    db.execute(f"PRAGMA page_size = {PAGE}")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute(f"PRAGMA synchronous = {durability}")
@@ -43,9 +50,7 @@ def migrate(db: sqlite3.Connection) -> None:
     """Bring the file to this version, in one transaction; refuse one from a newer version."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        if not is_up_to_date(db):
-            if _version(db) == 0:
-                _check_names(db)
+        if not _check_file(db):
             for script in MIGRATIONS[_version(db) :]:
                 for statement in statements(script):
                     db.execute(statement)
@@ -132,16 +137,19 @@ def _version(db: sqlite3.Connection) -> int:
             "to taskmill's tables; restore them from a backup"
         ) from None
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
             raise
         raise _taken(db, "taskmill_meta") from error
 
 
-def _check_names(db: sqlite3.Connection) -> None:
-    """StoreError where a file without a schema has something of the names that ours would have."""
-    found = db.execute(SQL["has_names"]).fetchone()
-    if found is not None:
-        raise _taken(db, str(found[0]))
+def _check_file(db: sqlite3.Connection) -> bool:
+    """As `is_up_to_date`; StoreError also for a file without our schema that has names of it."""
+    is_ours = is_up_to_date(db)
+    if _version(db) == 0:
+        found = db.execute(SQL["has_names"]).fetchone()
+        if found is not None:
+            raise _taken(db, str(found[0]))
+    return is_ours
 
 
 def _taken(db: sqlite3.Connection, name: str) -> StoreError:
