@@ -250,8 +250,13 @@ def _start(options: TaskOptions, call: SubmitOptions, now: datetime) -> int | No
     return to_ms(now) + ceil_ms(delay) if delay else None
 
 
-def checked_start(run_at: datetime) -> int:
+def checked_start(run_at: object) -> int:
     """A start time in milliseconds; ConfigurationError for a naive one, or one out of range."""
+    if not isinstance(run_at, datetime):
+        raise ConfigurationError(
+            f"run_at={shown(run_at)} is no time; use an aware datetime such as "
+            "datetime.now(timezone.utc)"
+        )
     if run_at.tzinfo is None:
         raise ConfigurationError(
             f"run_at={shown(run_at)} has no time zone; use an aware datetime such as "
@@ -260,7 +265,7 @@ def checked_start(run_at: datetime) -> int:
     run_at_ms = to_ms(run_at)
     if not FIRST_MS <= run_at_ms <= LAST_MS:
         raise ConfigurationError(
-            f"run_at={run_at!r} is before the year 1 or after the year 9999 in UTC; times are "
+            f"run_at={shown(run_at)} is before the year 1 or after the year 9999 in UTC; times are "
             f"kept in UTC, from {from_ms(FIRST_MS)} to {from_ms(LAST_MS)}"
         )
     return run_at_ms

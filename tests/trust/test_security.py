@@ -131,6 +131,7 @@ async def test_a_payload_that_would_be_code_elsewhere_is_text(tmp_path: Path) ->
 BUILDERS = {"all_ids", "count", "size"}
 """Of `store.sqlite.selection`, which a test below looks at."""
 NAMES = {
+    "store/sqlite/inline.py": {"sql"},  # handed on as it was given
     "store/sqlite/opening.py": {"statement"},  # of a migration
     "store/sqlite/reading.py": {"statement"},  # made by the builders
     "store/sqlite/store.py": {"checkpoint"},  # a constant

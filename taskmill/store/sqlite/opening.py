@@ -24,8 +24,8 @@ CACHE_KIB = 32 * 1024
 
 
 PAGE = 2048
-"""The bytes of a page of a new file. What starts in the order of shares is on pages far apart, and a
-page is written as a whole: with twice as large ones twice as much."""
+"""The bytes of a page of a new file. What starts in the order of shares is on pages far apart, and
+a page is written as a whole: with twice as large ones twice as much."""
 
 
 def configure(db: sqlite3.Connection, *, durability: str) -> None:
