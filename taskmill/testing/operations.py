@@ -130,17 +130,18 @@ def _needs(options: SubmitOptions) -> Sequence[TaskId | Submitted[Any]]:
 
 
 async def cancel(scene: Scene, rng: Random) -> str:
-    task = scene.some_id(rng)
+    task, since = scene.some_id(rng), scene.witness.changes
     done = await scene.scheduler.cancel(task)
     if done:
-        scene.witness.cancelled(task)
+        scene.witness.cancelled(task, since)
     return f"{task}: {done}"
 
 
 async def cancel_where(scene: Scene, rng: Random) -> str:
+    since = scene.witness.changes
     done = await scene.scheduler.cancel_where(tags={"colour": rng.choice(["red", "blue"])})
     for task in done:
-        scene.witness.cancelled(task)
+        scene.witness.cancelled(task, since)
     return f"{done}"
 
 

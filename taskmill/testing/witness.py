@@ -136,6 +136,7 @@ class Witness:
         self.last_trouble = -1e9
         self.last_jump = -1e9
         self._accepted: set[int] = set()
+        self._revived_at: dict[int, int] = {}
         self._cancelled: set[int] = set()
         self._needs: dict[int, tuple[int, ...]] = {}
         self._ran_anyway: set[int] = set()
@@ -250,8 +251,10 @@ class Witness:
         if is_new:
             self._needs[task] = tuple(depends_on)
 
-    def cancelled(self, task: int) -> None:
-        """A cancel has returned True."""
+    def cancelled(self, task: int, since: int) -> None:
+        """A cancel has returned True that was asked for after so many `changes`."""
+        if self._revived_at.get(task, -1) >= since:
+            return  # a retry came right behind it
         row = self.rows.get(task)
         if row is not None and row.status not in ENDS and row.stop_cause is None:
             self.broken("C3", f"task {task} is {row.status} after its cancel returned True")
@@ -325,6 +328,7 @@ class Witness:
                 self.broken("S2", f"task {task} had ended as {was} and is {now}")
             self._cancelled.discard(task)
             self._ran_anyway.add(task)
+            self._revived_at[task] = self.changes
         elif was != now and now not in LEGAL[was]:
             self.broken("S2", f"task {task} went from {was} to {now}")
         if move.run_was is not None and move.run is not None:
