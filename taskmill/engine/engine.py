@@ -266,7 +266,8 @@ class Engine:
                     return
                 self._meters.recovered(opening.recovered)
                 if opening.recovered:
-                    log.warning("%d interrupted runs are back in the queue", opening.recovered)
+                    what = "run is" if opening.recovered == 1 else "runs are"
+                    log.warning("%d interrupted %s back in the queue", opening.recovered, what)
                 self.epoch = opening.epoch
                 async with anyio.create_task_group() as outer:
                     outer.start_soon(self._writer.run)
