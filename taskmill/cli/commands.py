@@ -25,6 +25,7 @@ COMMANDS = {
     "prune": "taskmill.cli.pruning:prune",
     "backup": "taskmill.cli.keeping:backup",
     "doctor": "taskmill.cli.keeping:doctor",
+    "selftest": "taskmill.cli.selftest:selftest",
     "run": "taskmill.cli.serving:run",
     "routes": "taskmill.cli.routes:routes",
     "simulate": "taskmill.cli.simulate:simulate",
