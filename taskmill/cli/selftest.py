@@ -113,7 +113,9 @@ def _signals_that_clean_up() -> Generator[None]:
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:
-    signal.raise_signal(signal.SIGINT)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)  # which the event loop turns into a cancellation
 
 
 @contextmanager
