@@ -17,7 +17,7 @@ from rich.text import Text
 from taskmill.cli.database import Place
 from taskmill.cli.documents import dumped
 from taskmill.cli.ending import FAILED
-from taskmill.cli.harmless import one_line
+from taskmill.cli.harmless import one_line, shortened
 from taskmill.cli.options import db_option, json_option
 from taskmill.cli.printing import console, trimmed
 from taskmill.selftest import place as places
@@ -73,7 +73,7 @@ def selftest(context: click.Context, /, *, as_json: bool) -> None:
 def _made(place: places.Place, check: Check, *, is_shown: bool) -> Outcome:
     out = console()
     if is_shown and out.is_terminal:
-        with out.status(Text(check.promise, no_wrap=True, overflow="ellipsis")):
+        with out.status(shortened(check.promise, max(out.width - 3, 1))):
             made = anyio.run(partial(outcome, place, check))
     else:
         made = anyio.run(partial(outcome, place, check))

@@ -24,6 +24,9 @@ from taskmill.store.sqlite.store import SqliteStore
 
 CAP = 16
 TASKS = 3_000
+PATIENCE = 50.0
+"""Seconds in which the tasks are to be over."""
+
 EVENTS_OF = 100
 """From how many tasks the events are looked up."""
 
@@ -74,7 +77,13 @@ async def caps_hold(place: Place, *, tasks: int = TASKS) -> Shown:
     async with Scheduler(path, domains=[domain], max_concurrency=CAP, shutdown=Stop()) as opened:
         began = perf_counter()
         await opened.submit_many(Count(number=n) for n in range(tasks))
-        await opened.idle()
+        with anyio.move_on_after(PATIENCE) as waiting:
+            await opened.idle()
+        if waiting.cancelled_caught:
+            raise Broken(
+                f"after {PATIENCE:.0f} s {len(tally.times):,} of {tasks:,} had run, "
+                f"{tally.running} were running, and {tally.most} at once under a cap of {CAP}"
+            )
         took = perf_counter() - began
         completed = await opened.count(status=TaskStatus.COMPLETED)
     if tally.most > CAP:

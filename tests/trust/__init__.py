@@ -1,0 +1,1 @@
+"""What users are to trust: each promise tried the hard way."""
