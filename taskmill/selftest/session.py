@@ -10,7 +10,7 @@ import anyio
 from taskmill.selftest.place import Place
 from taskmill.selftest.values import Absent, Broken, Check, Outcome, Verdict
 
-LIMIT = 60.0
+LIMIT = 120.0
 """Seconds after which a check has failed."""
 
 
@@ -50,7 +50,10 @@ def _seen(error: Exception, limit: float) -> tuple[Verdict, str]:
         case Absent():
             return Verdict.NOT_HERE, str(error)
         case TimeoutError():
-            return Verdict.FAILED, f"it was not over after {limit:.0f} s"
+            return (
+                Verdict.FAILED,
+                f"it was not over after {limit:g} s: it hangs, or the machine is too busy",
+            )
         case ExceptionGroup() if len(error.exceptions) == 1:
             return _seen(error.exceptions[0], limit)
         case _:

@@ -37,9 +37,9 @@ class Block(Task[Selftest], name="block"):
 
 
 class Stick(Task[Selftest, int], name="stick", executor=_WORKER, max_retries=0, timeout=_TIMEOUT):
-    """Never ends where it is told to; otherwise it says in which process it ran."""
+    """Says in which process it ran, after so many seconds without looking right or left."""
 
-    is_stuck: bool
+    seconds: float
 
 
 @Block.handler
@@ -50,9 +50,8 @@ async def block(task: Block, ctx: Context[Selftest]) -> None:  # noqa: ARG001 - 
 
 @Stick.handler
 def stick(task: Stick, ctx: Context[Selftest]) -> int:  # noqa: ARG001 - as above
-    """Look neither right nor left."""
-    if task.is_stuck:
-        sleep(LONGEST)
+    """Sleep, and be deaf."""
+    sleep(task.seconds)
     return os.getpid()
 
 
@@ -93,14 +92,14 @@ async def stuck_worker_is_killed(place: Place) -> Shown:
         path, domains=[domain], executors={_WORKER: executor}, shutdown=Stop()
     ) as scheduler:
         first = await _first_process(scheduler)
-        stuck = await scheduler.submit(Stick(is_stuck=True))
+        stuck = await scheduler.submit(Stick(seconds=LONGEST))
         try:
             record = await scheduler.wait(stuck.id, timeout=timedelta(seconds=PATIENCE))
         except TimeoutError:
             raise Broken("a worker process was stuck, and nobody killed it") from None
         if record.status is TaskStatus.COMPLETED or first in executor.pids():
             raise Broken(f"the stuck task ended as {record.status.value}, and its process lives")
-        second = await scheduler.result(await scheduler.submit(Stick(is_stuck=False), key="again"))
+        second = await scheduler.result(await scheduler.submit(Stick(seconds=0), key="again"))
     if record.last_error is None or "Timeout" not in str(record.last_error):
         raise Broken(f"the stuck task does not say that its time was over: {record.reason}")
     return Shown(
@@ -111,7 +110,7 @@ async def stuck_worker_is_killed(place: Place) -> Shown:
 
 async def _first_process(scheduler: Scheduler) -> int:
     """In which process a first task ran; `Absent` where none can be started here."""
-    submitted = await scheduler.submit(Stick(is_stuck=False))
+    submitted = await scheduler.submit(Stick(seconds=0))
     try:
         return await scheduler.result(submitted, timeout=timedelta(seconds=20))
     except TimeoutError:
