@@ -17,7 +17,7 @@ from taskmill.selftest.place import Place
 from taskmill.selftest.processes import started
 from taskmill.selftest.values import Absent, Broken, Shown
 
-ROUNDS = 5
+ROUNDS = 4
 DATABASE, LEDGER = "crashes.db", "crashes.ledger"
 
 

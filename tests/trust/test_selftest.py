@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -136,9 +136,13 @@ async def test_it_sees_that_a_run_begins_twice(
     assert "began more than once" in await failed(place, crashes.interrupted_runs_again)
 
 
+def do_nothing(_: object) -> None: ...
+
+
 async def run_twice(_: InlineExecutor, work: Work) -> Returned:
     await work.call()
-    return await work.call()
+    outcome: Returned = await work.call()
+    return outcome
 
 
 def test_a_ledger_tells_what_was_cut_off_and_what_overlapped() -> None:
@@ -183,7 +187,7 @@ def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
 async def test_it_sees_that_two_processes_dispatch_from_one_file(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_files, "_lock", lambda _: None)
+    monkeypatch.setattr(store_files, "_lock", do_nothing)
     said = await failed(place, files.second_is_refused)
     assert "two processes dispatched from one file" in said
 
@@ -288,7 +292,7 @@ async def test_it_sees_that_a_foreign_file_was_changed(
 async def test_it_sees_that_nobody_names_what_blocks_the_loop(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Watchdog, "start", lambda _: None)
+    monkeypatch.setattr(Watchdog, "start", do_nothing)
     monkeypatch.setattr(stalling, "PATIENCE", 0.2)
     assert "no task was named" in await failed(place, stalling.blocking_is_named)
 
@@ -316,7 +320,10 @@ async def test_it_sees_that_nobody_kills_a_stuck_worker(
 
 
 async def test_it_sees_that_a_zone_is_wrong(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "times_after", lambda *_: iter([0, 0]))
+    def midnight(*_: object) -> Iterator[int]:
+        return iter([0, 0])
+
+    monkeypatch.setattr(machine, "times_after", midnight)
     said = await failed(place, machine.zones_are_there)
     assert said.startswith("half past nine in Europe/Berlin is 00:00 and 00:00 UTC")
 
@@ -384,8 +391,8 @@ async def test_what_a_check_cannot_try_or_raises_is_told_in_a_line(place: Place)
             raise OSError("the disk is gone")
 
     async def hangs(_: Place) -> Shown:
-        await anyio.sleep_forever()
-        raise AssertionError
+        await anyio.sleep(60)
+        return Shown(figure="")
 
     assert (await made(place, absent)).verdict is Verdict.NOT_HERE
     assert await failed(place, raises) == "it could not be checked: OSError: the disk is gone"
@@ -423,7 +430,10 @@ def test_the_place_is_where_a_link_to_the_database_leads(tmp_path: Path) -> None
 def test_memory_and_the_temporary_folder_are_called_what_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(places, "filesystem_of", lambda _: "tmpfs")
+    def tmpfs(_: object) -> str:
+        return "tmpfs"
+
+    monkeypatch.setattr(places, "filesystem_of", tmpfs)
     with scratch(None) as place:
         assert place.is_memory
         first, *notes = opening(place)
@@ -459,20 +469,15 @@ def test_a_failure_is_in_the_summary_and_what_is_not_here_is_no_failure(place: P
 def test_a_place_where_nothing_can_be_made_is_one_line(
     tmp_path: Path, database: str, words: str
 ) -> None:
-    run = subprocess.run(
-        [*COMMAND, "--db", str(tmp_path / database)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (run.returncode, run.stdout) == (1, "")
+    run = CliRunner().invoke(taskmill, ["--db", str(tmp_path / database), "selftest"])
+    assert (run.exit_code, run.stdout) == (1, "")
     assert words in run.stderr
     assert run.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)]
+)
 def test_a_signal_ends_it_and_nothing_is_left_behind(
     tmp_path: Path, number: signal.Signals
 ) -> None:
