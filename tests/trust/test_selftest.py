@@ -389,6 +389,7 @@ async def test_what_a_check_cannot_try_or_raises_is_told_in_a_line(place: Place)
     async def raises(_: Place) -> Shown:
         async with anyio.create_task_group():
             raise OSError("the disk is gone")
+        raise AssertionError("a task group does not keep an error to itself")
 
     async def hangs(_: Place) -> Shown:
         await anyio.sleep(60)
