@@ -26,6 +26,7 @@ COMMANDS = {
     "backup": "taskmill.cli.keeping:backup",
     "doctor": "taskmill.cli.keeping:doctor",
     "check": "taskmill.cli.checking:check",
+    "selftest": "taskmill.cli.selftest:selftest",
     "run": "taskmill.cli.serving:run",
     "routes": "taskmill.cli.routes:routes",
     "simulate": "taskmill.cli.simulate:simulate",

@@ -1,1 +1,1 @@
-"""Promises tested the hard way: what other input and another deploy can do."""
+"""What users are to trust: each promise tried the hard way."""
