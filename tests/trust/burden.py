@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -163,9 +163,8 @@ async def grouped(app: Scheduler, n: int) -> None:
         )
         for group in (name, "slow")
     ]
-    app.set_group(name, GroupPolicy(max_concurrency=2, rate=RateLimit(100)))
     await _ended(app, *tasks)
-    app.set_group(name, GroupPolicy(max_concurrency=4))
+    app.set_group(f"set-{n % 5}", GroupPolicy(max_concurrency=n % 7 + 1, rate=RateLimit(100)))
 
 
 async def failing(app: Scheduler, n: int) -> None:
@@ -246,6 +245,7 @@ async def paused(app: Scheduler, n: int) -> None:
     yard = app.domain(Yard)
     await yard.pause_group(f"held-{n % 5}")
     held = await yard.submit(Quick(number=n), group=f"held-{n % 5}")
+    await anyio.sleep(0.005)
     await yard.resume_group(f"held-{n % 5}")
     await _ended(app, held)
 
@@ -266,7 +266,9 @@ async def looked_at(app: Scheduler, n: int) -> None:
     await _ended(app, task, another)
 
 
-STORIES: tuple[Callable[[Scheduler, int], Awaitable[None]], ...] = (
+Story = Callable[[Scheduler, int], Awaitable[None]]
+
+STORIES: Sequence[Story] = (
     plain,
     grouped,
     failing,
@@ -281,6 +283,9 @@ STORIES: tuple[Callable[[Scheduler, int], Awaitable[None]], ...] = (
     looked_at,
 )
 
+FROM_ELSEWHERE = (plain, failing, dependent, cancelled, doubled)
+"""Those that another process can tell as well."""
+
 
 async def _id(submitting: Awaitable[Submitted[Any]]) -> Any:
     return (await submitting).id
@@ -289,4 +294,4 @@ async def _id(submitting: Awaitable[Submitted[Any]]) -> Any:
 async def _ended(app: Scheduler, *tasks: Submitted[Any]) -> None:
     for task in tasks:
         with suppress(UnknownTaskError, LookupError):  # retention was sooner
-            await app.wait(task.id, timeout=60 * SECOND)
+            await app.wait(task.id, timeout=600 * SECOND)

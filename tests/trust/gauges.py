@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import types
 from collections import Counter, deque
@@ -37,10 +38,25 @@ def held(*roots: object) -> Counter[str]:
                 stack.append(part)
         else:
             stack.extend(_parts(value))
+    return found + _objects()
+
+
+def _objects() -> Counter[str]:
+    """While all objects are listed no other thread may run: it could be building a tuple.
+
+    CPython refuses to go on with one that something else refers to (its issue 59313).
+    """
+    found: Counter[str] = Counter()
     gc.collect()
-    for value in gc.get_objects():
-        if _is_ours(value) or type(value).__name__ in {"Task", "Future"}:
-            found[f"objects of {type(value).__name__}"] += 1
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    try:
+        for value in gc.get_objects():
+            if _is_ours(value) or type(value).__name__ in {"Task", "Future"}:
+                found[f"objects of {type(value).__name__}"] += 1
+    finally:
+        value = None
+        sys.setswitchinterval(interval)
     return found
 
 
@@ -115,10 +131,10 @@ SLACK = {"memory": 4 * MIB, "file": MIB, "file-wal": 4 * MIB, "file-shm": MIB //
 """In bytes, or in number: more than so many are more."""
 
 
-def growing(readings: Sequence[Counter[str]]) -> dict[str, tuple[float, float]]:
+def growing(readings: Sequence[Counter[str]], least: int = 40) -> dict[str, tuple[float, float]]:
     """What is clearly more in the last third of the readings than in the first, by their medians.
 
-    A quarter more (memory: a twentieth), and more than what a moment makes of difference.
+    A quarter more (memory: a twentieth), and by more than ``least`` or what `SLACK` has for it.
     """
     third = max(1, len(readings) // 3)
     names = {name for reading in readings for name in reading}
@@ -127,6 +143,6 @@ def growing(readings: Sequence[Counter[str]]) -> dict[str, tuple[float, float]]:
         first = median(reading[name] for reading in readings[:third])
         last = median(reading[name] for reading in readings[-third:])
         share = 0.05 if name == "memory" else 0.25
-        if last > first * (1 + share) + SLACK.get(name, 40):
+        if last > first * (1 + share) + SLACK.get(name, least):
             found[name] = (first, last)
     return found
