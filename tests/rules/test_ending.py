@@ -92,7 +92,7 @@ def test_the_reason_says_how_often_a_task_has_failed() -> None:
     ledger.end(TASK, last)
     assert ledger.record(TASK).reason == "failed once: ValueError: no"
     ledger = a_run()
-    ledger.end(TASK, RETRY)
+    ledger.end(TASK, attrs.evolve(RETRY, delay=timedelta(0)))
     ledger.claim(TASK)
     ledger.end(TASK, last)
     assert ledger.record(TASK).reason == "failed 2 times; last: ValueError: no"
@@ -259,6 +259,7 @@ def test_a_task_whose_handler_has_started_before_runs_its_on_cancel_first() -> N
     ledger.cancel(TASK)
     record = ledger.record(TASK)
     assert (record.status, record.stage, record.due_at) == (S.PENDING, Stage.UNDO, None)
+    assert record.attempt == 0, "its tries are its own"
     assert ledger.cancel(TASK) == Changed(named=(TASK,))
     ledger.claim(TASK)
     assert ledger.stop(TASK).status is S.CANCELLED

@@ -47,7 +47,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "entitlement": ["test_entitlement", "test_shares"],
     "estimates": ["test_estimates"],
     "explain": ["test_plan", "test_pauses", "../engine/test_explain"],
-    "gates": ["test_plan", "test_throttle", "test_ratelimit", "test_pools"],
+    "gates": ["test_plan", "test_preempt", "test_throttle", "test_ratelimit", "test_pools"],
     "hindrance": ["test_plan", "test_ready_queue"],
     "iobudget": ["test_iobudget"],
     "limits": ["test_plan", "test_throttle", "test_ratelimit", "test_ready_queue"],
@@ -302,7 +302,10 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._mutant = mutant
 
     def find_spec(
-        self, fullname: str, path: object, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: object,  # noqa: ARG002 - as importlib calls it
+        target: ModuleType | None = None,  # noqa: ARG002 - as above
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != f"taskmill.rules.{self._mutant.module}":
             return None
@@ -433,7 +436,7 @@ def main() -> None:
         for module in chosen.modules or TESTS:
             mutants = mutants_of(module)
             if chosen.sample is not None and chosen.sample < len(mutants):
-                picked = random.Random(chosen.seed).sample(mutants, chosen.sample)
+                picked = random.Random(chosen.seed).sample(mutants, chosen.sample)  # noqa: S311
                 mutants = sorted(picked, key=lambda mutant: mutant.line)
             if chosen.list:
                 print(*mutants, sep="\n")
