@@ -4,8 +4,8 @@
 
 Changes one operator, number, condition or statement of a module in ``taskmill/rules`` at a time,
 and runs the tests of that module until one fails, the fastest first. A change that all tests let
-pass is a survivor: a test is missing, or the change means the same. A run that takes many times as long
-as the tests do unchanged counts as noticed, since it does not end.
+pass is a survivor: a test is missing, or the change means the same. A run that takes many times
+as long as the tests do unchanged counts as noticed, since it does not end.
 """
 
 from __future__ import annotations
