@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check bench nightly format reference clean
+.PHONY: demo test check bench nightly mutants format reference clean
 
 demo: $(READY)
 	$(BIN)/taskmill demo $(DEMO)
@@ -24,6 +24,9 @@ bench: $(READY)
 
 nightly: $(READY)
 	$(BIN)/pytest
+
+mutants: $(READY)
+	$(BIN)/python -m tests.trust.survivors $(MUTANTS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -219,6 +219,7 @@ class Engine:
         )
         self._housekeeping = Housekeeping(
             retention=retention,
+            pauses=limits.pauses,
             dispatcher=self.dispatcher,
             endings=self._endings,
             clock=clock,

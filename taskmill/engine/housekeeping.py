@@ -1,4 +1,4 @@
-"""Which ended tasks are deleted, and when that is looked at: a little after every so many ends."""
+"""Which ended tasks and pauses are forgotten, and when: a little after every so many ends."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from taskmill.model.changes import Change, Prune
 from taskmill.model.effects import Deleted, Effect
 from taskmill.model.policies import Retention
 from taskmill.model.times import ceil_ms, to_ms
+from taskmill.rules.pauses import Pauses
 
 EVERY = 1000
 """After how many ends it is looked at again."""
@@ -22,8 +23,15 @@ class Housekeeping:
     """Keeps the history as long as its retention says."""
 
     def __init__(
-        self, *, retention: Retention, dispatcher: Dispatcher, endings: Endings, clock: Clock
+        self,
+        *,
+        retention: Retention,
+        pauses: Pauses,
+        dispatcher: Dispatcher,
+        endings: Endings,
+        clock: Clock,
     ) -> None:
+        self._pauses = pauses
         self._retention = retention
         self._dispatcher = dispatcher
         self._endings = endings
@@ -37,9 +45,8 @@ class Housekeeping:
         self._look()
 
     def _look(self) -> None:
-        if any(count is not None for count in self._retention.counts().values()):
-            self._timed.by(to_ms(self._clock.now()))
-            self._dispatcher.rearm()
+        self._timed.by(to_ms(self._clock.now()))
+        self._dispatcher.rearm()
 
     def _prune(self, now_ms: int) -> Change:
         return Prune(
@@ -51,6 +58,8 @@ class Housekeeping:
         )
 
     def _pruned(self, effect: Effect) -> int | None:
+        if isinstance(effect, Deleted) and effect.pauses_until_ms is not None:
+            self._pauses.forget(effect.pauses_until_ms)
         is_more = isinstance(effect, Deleted) and effect.count >= LIMIT // 2
         if is_more:
             self._dispatcher.rearm()

@@ -147,6 +147,8 @@ class Deleted:
     """How many tasks were deleted."""
 
     count: int
+    pauses_until_ms: int | None = None
+    """Pauses that had ended by then were forgotten as well: no active task waited through them."""
 
 
 @attrs.frozen(kw_only=True)

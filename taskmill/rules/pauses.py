@@ -92,6 +92,16 @@ class Pauses:
             intervals.append((record.since_ms, ended_ms))
             self._forget_clocks()
 
+    def forget(self, ended_by_ms: int) -> None:
+        """No task that is still active waited through the pauses that had ended by then."""
+        for place, intervals in list(self._closed.items()):
+            kept = [interval for interval in intervals if interval[1] > ended_by_ms]
+            if kept:
+                self._closed[place] = kept
+            else:
+                del self._closed[place]
+        self._forget_clocks()
+
     def clock_jumped(self, from_ms: int, to_ms: int) -> None:
         """The wall clock was set forward; what it left out is nobody's waiting."""
         jump = PauseRecord(scope=PauseScope.SCHEDULER, name="", since_ms=from_ms)

@@ -46,6 +46,12 @@ def test_aging_never_demotes_what_is_past_the_ceiling_already() -> None:
         assert rule.next_change(base, 0) is None
 
 
+def test_the_first_millisecond_of_age_can_be_a_step() -> None:
+    aging = AgingRule(Aging(grace=timedelta(0), step=timedelta(milliseconds=1)))
+    assert aging.effective(128, 1) == 127
+    assert aging.next_change(128, 1) == 1
+
+
 def test_without_aging_nothing_changes() -> None:
     rule = AgingRule(None)
     assert rule.effective(255, 10**15) == 255

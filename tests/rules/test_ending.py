@@ -73,6 +73,31 @@ def test_a_task_that_is_tried_again_keeps_its_follow_up_waiting() -> None:
     assert ledger.record(TASK).due_at == from_ms(T0 + 1_000)
 
 
+def test_what_follows_from_a_failure_is_told_its_error() -> None:
+    ledger = a_run(with_follow_up=True)
+    effect = ledger.end(TASK, Raised(error=ERROR, max_retries=0, delay=SECOND))
+    assert effect.after is not None
+    assert effect.after.errors == (ERROR,)
+
+
+def test_an_interrupted_run_counts_as_an_interruption() -> None:
+    ledger = a_run()
+    ledger.run(end_run(attrs.evolve(settlement(S.PENDING), is_interrupted=True)))
+    assert ledger.record(TASK).interruptions == 1
+
+
+def test_the_reason_says_how_often_a_task_has_failed() -> None:
+    ledger = a_run()
+    last = Raised(error=ERROR, max_retries=0, delay=SECOND)
+    ledger.end(TASK, last)
+    assert ledger.record(TASK).reason == "failed once: ValueError: no"
+    ledger = a_run()
+    ledger.end(TASK, attrs.evolve(RETRY, delay=timedelta(0)))
+    ledger.claim(TASK)
+    ledger.end(TASK, last)
+    assert ledger.record(TASK).reason == "failed 2 times; last: ValueError: no"
+
+
 def test_the_end_of_a_task_that_concerns_nobody_is_one_write() -> None:
     ledger = a_run()
     effect = ledger.complete(TASK)
@@ -234,6 +259,7 @@ def test_a_task_whose_handler_has_started_before_runs_its_on_cancel_first() -> N
     ledger.cancel(TASK)
     record = ledger.record(TASK)
     assert (record.status, record.stage, record.due_at) == (S.PENDING, Stage.UNDO, None)
+    assert record.attempt == 0, "its tries are its own"
     assert ledger.cancel(TASK) == Changed(named=(TASK,))
     ledger.claim(TASK)
     assert ledger.stop(TASK).status is S.CANCELLED
@@ -267,6 +293,14 @@ def test_cancel_where_ends_all_that_are_meant_once() -> None:
     assert ledger.status(child) is S.CANCELLED
     assert ledger.status(dependent) is S.DEPENDENCY_FAILED
     assert ledger.status(other) is S.PENDING
+
+
+def test_cancel_where_names_nothing_that_has_ended_before() -> None:
+    ledger = a_run()
+    ledger.complete(TASK)
+    other = ledger.add("other")
+    effect = ledger.cancel_where(Selection(statuses=ACTIVE | {S.COMPLETED}))
+    assert effect.named == (other,)
 
 
 def test_cancel_where_looks_at_any_number_of_tasks() -> None:

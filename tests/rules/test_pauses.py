@@ -38,6 +38,29 @@ def test_each_pause_holds_what_it_names_and_nothing_else() -> None:
     assert pauses.holds("c", None)
 
 
+def test_what_every_task_has_come_after_is_forgotten_and_nothing_else() -> None:
+    pauses = Pauses()
+    for since, ended in ((0, 100), (200, 300), (400, 500)):
+        pauses.hold(pause(GROUP, "red", since=since))
+        pauses.end(GROUP, "red", ended)
+    before = pauses.changes
+    pauses.forget(300)
+    assert pauses.changes > before, "lanes are to take another clock"
+    assert pauses.age_clock("a", "red").waited(0, 1000) == 900, "the last one is remembered"
+    assert pauses.age_clock("a", "red").waited(300, 1000) == 600
+    pauses.forget(500)
+    assert pauses.age_clock("a", "red") is Pauses().age_clock("a", "red"), "as if there were none"
+
+
+def test_what_is_loaded_takes_the_place_of_all_that_was_known() -> None:
+    pauses = Pauses()
+    pauses.hold(pause(SCHEDULER, since=0))
+    pauses.end(SCHEDULER, "", 100)
+    assert pauses.age_clock("a", None).waited(0, 1000) == 900
+    pauses.load([pause(SCHEDULER, since=400)])
+    assert pauses.age_clock("a", None).waited(0, 1000) == 400
+
+
 def test_a_domain_pause_holds_new_tasks_as_it_holds_old_ones() -> None:
     """A flag that the gates ask, not a mark on rows: what comes later obeys it too (B9)."""
     old, new, other = task(1, "a::one"), task(2, "a::two"), task(3, "b::one")

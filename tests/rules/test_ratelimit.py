@@ -141,6 +141,14 @@ def test_a_token_given_back_was_taken_under_the_limit_that_holds() -> None:
     assert one.is_open(20)
 
 
+def test_a_token_taken_in_the_nanosecond_of_a_change_can_be_given_back() -> None:
+    one = bucket(None)
+    one.change(RateLimit(1, per=HOUR), 10)
+    one.enter(10)
+    one.give_back(10)
+    assert one.is_open(10)
+
+
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, 10**9 + 1])
 def test_a_rate_that_cannot_be_meant_is_refused(wrong: int) -> None:
     with pytest.raises(ConfigurationError, match="permits"):

@@ -286,6 +286,17 @@ def test_a_task_whose_on_cancel_has_run_starts_anew() -> None:
     ledger.revive(task)
     record = ledger.record(task)
     assert (record.status, record.stage, record.ends_as) == (S.PENDING, Stage.EXECUTE, None)
+    assert not record.has_undo, "there is nothing to undo before it has started again"
+
+
+def test_a_task_that_failed_has_not_undone_what_it_did_and_does_so_when_it_is_cancelled() -> None:
+    ledger = Ledger()
+    task = ledger.start("a", has_undo=True)
+    ledger.fail(task)
+    ledger.revive(task)
+    assert ledger.record(task).has_undo
+    ledger.cancel(task)
+    assert (ledger.status(task), ledger.record(task).stage) == (S.PENDING, Stage.UNDO)
 
 
 def test_a_suspect_that_is_retried_runs_alone() -> None:
@@ -345,6 +356,14 @@ def test_a_task_can_be_put_off_and_brought_forward() -> None:
     record = ledger.record(TASK)
     assert (record.due_at, record.ready_at) == (None, from_ms(T0))
     assert ready_place(record) is not None
+
+
+def test_a_task_that_is_to_run_at_this_moment_is_ready() -> None:
+    ledger = Ledger()
+    ledger.add("a", due_at_ms=T0 + 9_000)
+    ledger.reorder(TASK, run_at_ms=T0)
+    assert ledger.record(TASK).due_at is None
+    assert ready_place(ledger.record(TASK)) is not None
 
 
 def test_a_blocked_task_keeps_its_new_time_until_it_is_free() -> None:

@@ -13,14 +13,26 @@ from taskmill.store.sqlite.statements import SQL
 
 
 def delete(db: sqlite3.Connection, change: Delete | Prune) -> Deleted:
-    """Delete what a change names and nothing needs; errors, tags and edges go with it."""
+    """Delete what a change names and nothing needs; errors, tags and edges go with it.
+
+    What is no longer needed of pauses goes too, whenever it is looked at what has been outlived.
+    """
+    forgotten_ms: int | None = None
     if isinstance(change, Delete):
         chosen = list(select_ids(db, change.selection))
     else:
         chosen = _outlived(db, change)
+        forgotten_ms = forget_pauses(db)
     ids = json.dumps([task for task in chosen if task not in change.keep])
     values = {"ids": ids, "now_ms": change.now_ms}
-    return Deleted(db.execute(SQL["delete"], values).rowcount)
+    return Deleted(db.execute(SQL["delete"], values).rowcount, forgotten_ms)
+
+
+def forget_pauses(db: sqlite3.Connection) -> int | None:
+    """Delete the pauses that no active task has waited through; when the last of them ended."""
+    if db.execute(SQL["has_old_pauses"]).fetchone() is None:
+        return None
+    return max((ended for (ended,) in db.execute(SQL["forget_pauses"]).fetchall()), default=None)
 
 
 def _outlived(db: sqlite3.Connection, change: Prune) -> list[TaskId]:

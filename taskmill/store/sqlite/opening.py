@@ -16,6 +16,7 @@ from taskmill.model.pauses import PauseRecord
 from taskmill.rules.ending import recover
 from taskmill.store.sqlite import batch
 from taskmill.store.sqlite.carrying import run_rule
+from taskmill.store.sqlite.deleting import forget_pauses
 from taskmill.store.sqlite.rows import pause_of, record_of
 from taskmill.store.sqlite.statements import MIGRATIONS, SQL
 
@@ -106,8 +107,7 @@ def take_over(db: sqlite3.Connection, *, now_ms: int, holder: dict[str, object])
 
 def _pauses(db: sqlite3.Connection, now_ms: int) -> tuple[PauseRecord, ...]:
     db.execute(SQL["end_due_pauses"], {"now_ms": now_ms})
-    if db.execute(SQL["has_old_pauses"]).fetchone() is not None:
-        db.execute(SQL["forget_pauses"])
+    forget_pauses(db)
     return pauses(db)
 
 

@@ -18,3 +18,4 @@ WHERE ended_ms <= coalesce((
         WHERE status = 'waiting'
     )
 ), ended_ms)
+RETURNING ended_ms
