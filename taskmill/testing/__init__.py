@@ -13,6 +13,7 @@ from taskmill.testing.operations import OPERATIONS as OPERATIONS
 from taskmill.testing.operations import Operation as Operation
 from taskmill.testing.operations import Scene as Scene
 from taskmill.testing.operations import any_options as any_options
+from taskmill.testing.promises import Bounds as Bounds
 from taskmill.testing.story import Plan as Plan
 from taskmill.testing.story import Step as Step
 from taskmill.testing.story import Story as Story
@@ -21,5 +22,4 @@ from taskmill.testing.time import FakeClock as FakeClock
 from taskmill.testing.time import virtual_time as virtual_time
 from taskmill.testing.trial import Trial as Trial
 from taskmill.testing.troubles import TROUBLES as TROUBLES
-from taskmill.testing.witness import Bounds as Bounds
 from taskmill.testing.world import World as World

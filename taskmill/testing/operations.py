@@ -41,7 +41,7 @@ class Scene:
 
     def ids(self) -> list[TaskId]:
         """The tasks there are, in order."""
-        return [TaskId(task) for task in sorted(self.witness.rows)]
+        return [TaskId(task) for task in sorted(self.witness.seen.rows)]
 
     def some_id(self, rng: Random) -> TaskId:
         """A task that is there; mostly one of the latest."""
@@ -54,8 +54,8 @@ class Scene:
 
     def groups(self) -> list[str]:
         """The groups with limits of their own, and those there are tasks of."""
-        named = {row.group for row in self.witness.rows.values() if row.group is not None}
-        return sorted(named | set(self.witness.bounds.groups)) or ["group"]
+        named = {row.group for row in self.witness.seen.rows.values() if row.group is not None}
+        return sorted(named | set(self.witness.seen.bounds.groups)) or ["group"]
 
 
 Operation: TypeAlias = Callable[[Scene, Random], Awaitable[str]]
@@ -121,7 +121,7 @@ async def _submit(
     needs = [each.id if isinstance(each, Submitted) else each for each in _needs(options)]
     for each in submitted:
         is_new = each.outcome in (SubmitOutcome.INSERTED, SubmitOutcome.SUPERSEDED)
-        scene.witness.accepted(each.id, needs, is_new=is_new)
+        scene.witness.calls.accepted(each.id, needs, is_new=is_new)
     return submitted
 
 
@@ -130,32 +130,34 @@ def _needs(options: SubmitOptions) -> Sequence[TaskId | Submitted[Any]]:
 
 
 async def cancel(scene: Scene, rng: Random) -> str:
-    task, since = scene.some_id(rng), scene.witness.changes
+    task, since = scene.some_id(rng), scene.witness.seen.changes
     done = await scene.scheduler.cancel(task)
     if done:
-        scene.witness.cancelled(task, since)
+        scene.witness.calls.cancelled(task, since)
     return f"{task}: {done}"
 
 
 async def cancel_where(scene: Scene, rng: Random) -> str:
-    since = scene.witness.changes
+    since = scene.witness.seen.changes
     done = await scene.scheduler.cancel_where(tags={"colour": rng.choice(["red", "blue"])})
     for task in done:
-        scene.witness.cancelled(task, since)
+        scene.witness.calls.cancelled(task, since)
     return f"{done}"
 
 
 async def retry(scene: Scene, rng: Random) -> str:
-    ended = [r.id for r in scene.witness.rows.values() if r.status in ("failed", "dead", "blocked")]
+    ended = [
+        r.id for r in scene.witness.seen.rows.values() if r.status in ("failed", "dead", "blocked")
+    ]
     task = TaskId(rng.choice(sorted(ended))) if ended else scene.some_id(rng)
-    with scene.witness.reviving(task):
+    with scene.witness.calls.reviving(task):
         await scene.scheduler.retry(task)
     return f"{task}"
 
 
 async def retry_where(scene: Scene, rng: Random) -> str:
     status = [TaskStatus.FAILED, TaskStatus.DEAD, TaskStatus.CANCELLED]
-    with scene.witness.reviving():
+    with scene.witness.calls.reviving():
         done = await scene.scheduler.retry_where(status=rng.sample(status, 2))
     return f"{done}"
 
@@ -206,19 +208,19 @@ async def set_cap(scene: Scene, rng: Random) -> str:
     cap = rng.randint(1, 5)
     if rng.random() < 0.5:
         scene.scheduler.set_max_concurrency(cap)
-        scene.witness.bounds.max_concurrency = cap
+        scene.witness.seen.bounds.max_concurrency = cap
         return f"all {cap}"
     handle = rng.choice(scene.handles())
     own = rng.choice([cap, None])
     handle.set_max_concurrency(own)
-    scene.witness.bounds.domains[handle.name] = own
+    scene.witness.seen.bounds.domains[handle.name] = own
     return f"domain {handle.name} {own}"
 
 
 async def set_group(scene: Scene, rng: Random) -> str:
     group, cap = rng.choice(scene.groups()), rng.choice([None, 1, 2, 3])
     scene.scheduler.set_group(group, GroupPolicy(max_concurrency=cap, weight=rng.randint(1, 4)))
-    scene.witness.bounds.groups[group] = cap
+    scene.witness.seen.bounds.groups[group] = cap
     return f"{group} cap {cap}"
 
 
@@ -226,7 +228,7 @@ async def set_rate(scene: Scene, rng: Random) -> str:
     task = scene.trial.task(rng)
     limit = rng.choice([None, RateLimit(2, per=timedelta(seconds=1)), RateLimit(1, burst=3)])
     scene.scheduler.set_rate(type(task), limit)
-    scene.witness.rated(task.task_type, limit)
+    scene.witness.claims.rated(task.task_type, limit)
     return f"{task.task_type} {limit and (limit.permits, limit.burst)}"
 
 
@@ -240,7 +242,7 @@ async def schedule(scene: Scene, rng: Random) -> str:
         overlap=rng.choice(list(Overlap)),
     )
     domain = task.task_type.partition("::")[0]
-    scene.witness.rescheduled(domain, name)
+    scene.witness.commits.rescheduled(domain, name)
     await scene.scheduler.schedule(task, rule, name=name)
     return f"{name}: {task!r} every {rule.interval.total_seconds()} s {rule.catch_up.value}"
 
@@ -259,7 +261,7 @@ async def wait(scene: Scene, rng: Random) -> str:
     except TimeoutError:
         return f"{task}: not yet"
     if not record.status.is_terminal:
-        scene.witness.broken("W1", f"wait returned task {task} as {record.status.value}")
+        scene.witness.seen.broken("W1", f"wait returned task {task} as {record.status.value}")
     return f"{task}: {record.status.value}"
 
 

@@ -23,10 +23,11 @@ from taskmill.model.schedules import ScheduleStatus
 from taskmill.scheduler import Scheduler
 from taskmill.testing.loop import SeededLoop, Stranded
 from taskmill.testing.operations import OPERATIONS, Operation, Scene, any_options
+from taskmill.testing.promises import Bounds, Broken
 from taskmill.testing.story import Plan, Step, Story, draw_plan
 from taskmill.testing.time import FakeClock
 from taskmill.testing.troubles import TROUBLES
-from taskmill.testing.witness import Bounds, Broken, Witness
+from taskmill.testing.witness import Witness
 from taskmill.testing.world import World
 
 REOPEN = ("drain_and_reopen", "stop_and_reopen")
@@ -97,7 +98,7 @@ class _Exploration:
         self._loop: SeededLoop | None = None
         self._world = World(seed=plan.seed, clock=self._clock, halt=self._halt)
         self._witness = self._world.witness = Witness(
-            trial.bounds.copy(),
+            trial.bounds,
             now=self._clock.monotonic,
             wall_ms=lambda: int(self._clock.now().timestamp() * 1000),
             is_in_transaction=lambda: self._world.disk.is_in_transaction,
@@ -159,7 +160,7 @@ class _Exploration:
 
     def _is_quiet(self) -> None:
         if self._world.under_way == 0:
-            self._witness.is_quiet()
+            self._witness.overdue.check()
 
     # --- one process ---
 
@@ -175,13 +176,13 @@ class _Exploration:
                     await group.start(self._listen, scheduler)
                     scene = Scene(scheduler, self._trial, self._world, self._witness)
                     mode = await self._play(scene, group)
-                    self._witness.is_open = False
+                    self._witness.seen.is_open = False
                     self._say(f"--- stops: {mode}")
                     began = self._clock.monotonic()
                     scheduler.stop(mode)
                 if self._clock.monotonic() - began > LONGEST_STOP:
                     took = self._clock.monotonic() - began
-                    self._witness.broken("L5", f"it took {took:.0f} s to stop")
+                    self._witness.seen.broken("L5", f"it took {took:.0f} s to stop")
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:
             raise _alone(errors) from None
@@ -198,19 +199,19 @@ class _Exploration:
         self._world.heal()
 
     def _in_trouble(self) -> bool:
-        return self._clock.monotonic() - self._witness.last_trouble < LONGEST_STOP
+        return self._clock.monotonic() - self._witness.seen.last_trouble < LONGEST_STOP
 
     async def _listen(
         self, scheduler: Scheduler, *, task_status: Started[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
         async with scheduler.events() as events:
-            self._witness.subscribed()
+            self._witness.hearing.subscribed()
             task_status.started()
             async for event in events:
                 self._hear(event)
 
     def _hear(self, event: Event) -> None:
-        self._witness.heard(event)
+        self._witness.hearing.heard(event)
 
     async def _play(self, scene: Scene, group: anyio.abc.TaskGroup) -> Drain | Stop:
         """Do what is planned, each at its time, until the end or until it is to stop."""
@@ -241,16 +242,16 @@ class _Exploration:
         self._say("--- calm")
         await self._free(scene)
         until = self._clock.monotonic() + REST
-        while left := self._witness.left(self._world.disk.ties()):
+        while left := self._witness.overdue.left(self._world.disk.ties()):
             if self._clock.monotonic() > until:
                 shown = ", ".join(f"{row.id} ({row.status})" for row in left)
-                self._witness.broken("L3", f"tasks have not ended in {REST:.0f} s: {shown}")
+                self._witness.seen.broken("L3", f"tasks have not ended in {REST:.0f} s: {shown}")
             await anyio.sleep(5)
         await anyio.sleep(1)
         self._is_done = True
         wrong = self._trial.check(self._world)
         if wrong is not None:
-            self._witness.broken("CHECK", wrong)
+            self._witness.seen.broken("CHECK", wrong)
 
     async def _free(self, scene: Scene) -> None:
         scheduler, bounds = scene.scheduler, self._trial.bounds
@@ -264,7 +265,7 @@ class _Exploration:
                 await handle.cancel_schedule(each.name)
         for handle in scene.handles():
             await handle.resume()
-        for scope, name in sorted(self._witness.pauses):
+        for scope, name in sorted(self._witness.seen.pauses):
             if scope == PauseScope.GROUP.value:
                 await scheduler.resume_group(name)
         await scheduler.resume()

@@ -38,7 +38,7 @@ async def fail_once(scene: Scene, rng: Random) -> str:
         rng.randint(1, 12),
     )
     scene.world.disk.meet(trouble, statements=count)
-    scene.witness.troubled()
+    scene.witness.seen.troubled()
     return f"{trouble.value}, in {count} statements"
 
 
@@ -48,11 +48,11 @@ async def disk_in_trouble(scene: Scene, rng: Random) -> str:
     seconds = rng.choice([0.01, 0.5, 8])
     scene.world.disk.lasting = trouble
     try:
-        scene.witness.troubled()
+        scene.witness.seen.troubled()
         await anyio.sleep(seconds)
     finally:
         scene.world.disk.lasting = None
-        scene.witness.troubled()
+        scene.witness.seen.troubled()
     return f"{trouble.value} for {seconds} s"
 
 
@@ -61,11 +61,11 @@ async def slow_store(scene: Scene, rng: Random) -> str:
     slow, seconds = rng.choice([0.05, 0.4]), rng.choice([1, 6])
     scene.world.pace.slow = slow
     try:
-        scene.witness.troubled()
+        scene.witness.seen.troubled()
         await anyio.sleep(seconds)
     finally:
         scene.world.pace.slow = 0
-        scene.witness.troubled()
+        scene.witness.seen.troubled()
     return f"{slow} s each way for {seconds} s"
 
 
@@ -81,14 +81,14 @@ async def late_report(scene: Scene, rng: Random) -> str:
     if not scene.witness.late:
         return "none"
     settlement = rng.choice(scene.witness.late)
-    row = scene.witness.rows.get(settlement.id)
+    row = scene.witness.seen.rows.get(settlement.id)
     if row is not None and row.status == "running" and row.run == settlement.run:
         return "none that is late"
-    before = scene.witness.changes
+    before = scene.witness.seen.changes
     said = scene.world.disk.settle_late(settlement)
-    if scene.witness.changes != before:
+    if scene.witness.seen.changes != before:
         what = f"a late report of run {settlement.run} changed task {settlement.id}"
-        scene.witness.broken("S4", what)
+        scene.witness.seen.broken("S4", what)
     return f"run {settlement.run} of task {settlement.id}: {said}"
 
 

@@ -85,7 +85,7 @@ class World:
         self._jumped += by
         self._furthest = max(self._furthest, self._jumped)
         self.clock.jump(by)
-        self.witness.jumped()
+        self.witness.seen.jumped()
 
     def set_clock_right(self) -> None:
         """Set the wall clock to the latest it has been: what was due then is due."""
@@ -144,14 +144,14 @@ class Watched:
     async def run(self, work: Work) -> Outcome:
         """Call the handler, and await it where it is a coroutine."""
         witness, record = self._world.witness, work.record
-        witness.began(record, work.part, work.workplace.fence)
+        witness.handling.began(record, work.part, work.workplace.fence)
         try:
             made = work.call()
             outcome: Outcome = await made if inspect.isawaitable(made) else made
         except BaseException as error:
-            witness.ended(record, work.part, error)
+            witness.handling.ended(record, work.part, error)
             raise
-        witness.ended(record, work.part, outcome)
+        witness.handling.ended(record, work.part, outcome)
         return outcome
 
     async def stop(self) -> None:

@@ -219,7 +219,7 @@ async def twice(scene: Scene, rng: Random) -> str:
 
 
 def so_we_say(world: World) -> str | None:
-    return "so we say" if world.witness.rows else None
+    return "so we say" if world.witness.seen.rows else None
 
 
 def test_operations_troubles_and_checks_can_be_a_users_own() -> None:
