@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from taskmill.model.status import TaskStatus
 from taskmill.store.sqlite.inline import Commit, Move, Row
@@ -45,16 +45,17 @@ class Commits:
 
     def committed(self, commit: Commit) -> None:
         """A transaction has committed."""
-        for move in commit.moves:
-            self._moved(move)
+        for at, move in enumerate(commit.moves):
+            self._moved(move, commit.moves[at + 1 :])
+            if move.now in ENDS and move.now not in (move.was, S.COMPLETED):
+                self._check_family(move.id, commit.moves[at + 1 :])
         if commit.moves:
             self._check_identities(commit.rows)
-            self._check_families(commit.rows)
 
     def _running(self) -> list[int]:
         return sorted(row.id for row in self._seen.rows.values() if row.status == S.RUNNING)
 
-    def _moved(self, move: Move) -> None:
+    def _moved(self, move: Move, later: Sequence[Move]) -> None:
         task, was, now = move.id, move.was, move.now
         if was != now:
             run = move.run or 0
@@ -70,7 +71,7 @@ class Commits:
         if was == S.PENDING and now == S.RUNNING:
             self._claimed.add(task)
         if now == S.COMPLETED and was != now:
-            self._check_completed(move)
+            self._check_completed(move, later)
         row = self._seen.rows.get(task)
         if was is None and row is not None and row.schedule is not None:
             self._check_occurrence(row)
@@ -89,15 +90,14 @@ class Commits:
             if move.run != expected:
                 self._seen.broken("S4", f"task {task}: run {move.run_was} became {move.run}")
 
-    def _check_completed(self, move: Move) -> None:
+    def _check_completed(self, move: Move, later: Sequence[Move]) -> None:
         task, run = move.id, move.run or 0
         if self._calls.is_cancelled(task):
             self._seen.broken("C3", f"task {task} was cancelled and has completed")
         if move.was == S.RUNNING and not self._handling.has_returned(task, run):
             what = f"task {task} completed by run {run}, which has not returned"
             self._seen.broken("S4", what)
-        rows = self._seen.rows.values()
-        active = [row.id for row in rows if row.parent == task and row.status not in ENDS]
+        active = [row.id for row in self._active_children(task, later)]
         if active:
             self._seen.broken("C1", f"task {task} completed before its children {active}")
 
@@ -120,11 +120,17 @@ class Commits:
                 same = [row.id for row in self._seen.rows.values() if row.identity == identity]
                 self._seen.broken("S7", f"tasks {same} stand for the same work")
 
-    def _check_families(self, touched: Iterable[Row]) -> None:
+    def _check_family(self, task: int, later: Sequence[Move]) -> None:
         """What ends in any way but COMPLETED takes its subtree along, in the same transaction."""
-        rows = self._seen.rows
-        ended = {row.id for row in touched if row.status in ENDS and row.status != S.COMPLETED}
-        for row in rows.values():
-            if row.parent in ended and row.status not in ENDS and row.stop_cause is None:
-                what = f"task {row.parent} is {rows[row.parent].status} and its child {row.id}"
-                self._seen.broken("C2", f"{what} goes on")
+        for row in self._active_children(task, later):
+            if row.stop_cause is None:
+                self._seen.broken("C2", f"task {task} has failed and its child {row.id} goes on")
+
+    def _active_children(self, task: int, later: Sequence[Move]) -> list[Row]:
+        """Those of a task that has just ended; a retry may revive others ``later``."""
+        rows = self._seen.rows.values()
+        active = [row for row in rows if row.parent == task and row.status not in ENDS]
+        if not active:
+            return []
+        revived = {move.id for move in later if move.was in ENDS and move.now not in ENDS}
+        return [row for row in active if row.id not in revived]
