@@ -158,11 +158,12 @@ async def test_a_handler_that_leaves_a_task_group_open_fails_and_is_told() -> No
         await group.__aenter__()
         group.start_soon(anyio.sleep, 0.1)
 
+    before = asyncio.all_tasks()
     record = await ended(handle)
     assert record.status is TaskStatus.DEAD
     assert record.reason is not None
     assert "ended inside a cancel scope or task group" in record.reason
-    await asyncio.wait(asyncio.all_tasks() - {current()})  # what is left of its group
+    await asyncio.wait(asyncio.all_tasks() - before)  # what is left of its group
     gc.collect()
 
 
