@@ -321,7 +321,13 @@ async def judge(left: Path, accounts: Path, verb: str, clock: Any, held: set[str
         check_file(left, found, records)
 
 
-@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "is_after",
+    [
+        pytest.param(False, id="before", marks=pytest.mark.nightly),  # much as after the last one
+        pytest.param(True, id="after"),
+    ],
+)
 @pytest.mark.parametrize("verb", VERBS)
 async def test_a_crash_at_any_call_of_the_store_loses_nothing_and_breaks_no_promise(
     tmp_path: Path, verb: str, is_after: bool
