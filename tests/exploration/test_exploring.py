@@ -186,6 +186,7 @@ BUGS: dict[str, tuple[Callable[[pytest.MonkeyPatch], AbstractContextManager[None
 }
 
 
+@pytest.mark.filterwarnings("ignore:coroutine 'InlineStore.apply' was never awaited")  # a bug's own
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_bug_put_back_is_found_within_so_many_seeds(
     bug: str, monkeypatch: pytest.MonkeyPatch

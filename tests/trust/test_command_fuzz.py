@@ -25,7 +25,7 @@ CODES = {0, 1, 2}
 """Done; it failed or was not found; the command line is wrong. Nobody interrupts here."""
 ENDLESS = {"follow", "help", "version"}
 """Parameters that would wait for ever, or need no trying."""
-WITHOUT = {"run", "demo"}
+WITHOUT = {"run", "demo", "selftest"}
 """These serve, or work for a while, once their arguments are right."""
 
 SLOW = (HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large)
