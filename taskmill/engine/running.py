@@ -100,10 +100,10 @@ class Running:
 
     def records(self) -> list[TaskRecord]:
         """The tasks whose handlers run now."""
-        return [attempt.reported for attempt in self._attempts.values()]
+        return [attempt.reported for attempt in self.attempts()]
 
     def attempts(self) -> list[Attempt]:
-        """The attempts under way."""
+        """The attempts under way. Asked from any thread: no other can come in while it copies."""
         return list(self._attempts.values())
 
     def find(self, task: TaskId) -> Attempt | None:

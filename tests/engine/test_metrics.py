@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -293,7 +294,16 @@ async def test_what_is_not_registered_counts_under_one_name(tmp_path: Path) -> N
             assert counted(others.ended) == {TaskStatus.CANCELLED: 2}
 
 
-async def test_it_can_be_read_in_another_thread_while_the_loop_goes_on(tmp_path: Path) -> None:
+@pytest.fixture
+def threads_take_short_turns() -> Generator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("threads_take_short_turns")
+async def test_it_can_be_read_in_another_thread_while_the_loop_goes_on() -> None:
     scheduler = Scheduler(":memory:", domains=domains(Board()))
     async with scheduler:
 

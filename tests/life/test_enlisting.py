@@ -14,6 +14,7 @@ from taskmill import (
     InvalidDependency,
     InvalidState,
     OnDuplicate,
+    StoreError,
     SubmitOutcome,
     TaskId,
     TaskStatus,
@@ -74,6 +75,45 @@ async def test_the_scheduler_notices_a_commit_within_20_ms(tmp_path: Path) -> No
             committed = app.seconds()
             await app.work.wait(each.id)
             assert app.seconds() - committed < 0.02
+        db.close()
+
+
+async def test_nobody_else_writes_between_its_reading_and_its_writing(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    async with open_app(str(path)) as app:
+        db = connect(path)
+        other = sqlite3.connect(path, isolation_level=None, timeout=0)
+        refused: list[str] = []
+
+        def write(statement: str) -> None:
+            if statement.startswith("INSERT INTO taskmill_tasks"):
+                try:
+                    other.execute("INSERT INTO orders VALUES ('other')")
+                except sqlite3.OperationalError as error:
+                    refused.append(str(error))
+
+        db.set_trace_callback(write)
+        db.execute("BEGIN")
+        submitted = await app.work.submit(Nap(name="a"), connection=db)
+        db.execute("COMMIT")
+        assert await app.work.result(submitted) == "a"
+        assert refused == ["database is locked"]
+        other.close()
+        db.close()
+
+
+async def test_a_transaction_that_read_what_is_outdated_is_told_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    async with open_app(str(path)) as app:
+        db = connect(path)
+        db.execute("BEGIN")
+        db.execute("SELECT * FROM orders").fetchall()
+        await app.work.submit(Nap(name="first"))
+        with pytest.raises(StoreError, match="begin it with BEGIN IMMEDIATE"):
+            await app.work.submit(Nap(name="a"), connection=db)
+        db.execute("ROLLBACK")
+        await app.scheduler.idle()
+        assert app.diary.of("nap") == ["nap first"]
         db.close()
 
 

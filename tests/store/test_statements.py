@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import aiosqlite
@@ -475,6 +477,9 @@ PLANS: dict[str, set[str]] = {
         "SEARCH taskmill_edges USING INDEX taskmill_unmet (task=?)",
         "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
     },
+    "wait_to_write": {
+        "SEARCH taskmill_tasks USING INTEGER PRIMARY KEY (rowid=?)",
+    },
     "unanswered": {
         "SCAN taskmill_inbox USING INDEX taskmill_unanswered",
     },
@@ -577,7 +582,20 @@ def plan(db: sqlite3.Connection, statement: str) -> list[str]:
 
 
 def populate(db: sqlite3.Connection) -> None:
-    """A thousand tasks in many states."""
+    """A thousand tasks in many states; written once, and copied for each test."""
+    db.deserialize(populated())
+
+
+@functools.cache
+def populated() -> bytes:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        opening.configure(db, durability="FULL")
+        opening.migrate(db)
+        submit_and_run(db)
+        return db.serialize()
+
+
+def submit_and_run(db: sqlite3.Connection) -> None:
     batch.apply(
         db,
         [

@@ -11,11 +11,17 @@ import aiosqlite
 
 from taskmill.model.changes import NewTask
 from taskmill.model.effects import Placed, Refused
-from taskmill.model.errors import ConfigurationError, InvalidState
+from taskmill.model.errors import ConfigurationError, InvalidState, StoreError
 from taskmill.model.showing import shown
 from taskmill.rules.arrivals import enlist
 from taskmill.store.sqlite.carrying import run_rule
 from taskmill.store.sqlite.connection import run_on, store_error
+from taskmill.store.sqlite.statements import SQL
+
+_NOT_OUR_TURN = (
+    "somebody else is writing, or has written since this transaction read; begin it with "
+    "BEGIN IMMEDIATE, which waits, and keeps others from it"
+)
 
 
 async def submit_on(
@@ -40,6 +46,9 @@ async def submit_on(
     except sqlite3.ProgrammingError as error:
         raise InvalidState(f"connection= cannot be used here: {error}") from error
     except sqlite3.Error as error:
+        code: int = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF == sqlite3.SQLITE_BUSY:
+            raise StoreError(f"{path}: {_NOT_OUR_TURN} ({error})") from error
         raise store_error(str(path), error) from error
 
 
@@ -66,6 +75,7 @@ def _submit(
     factory: Any = db.row_factory
     db.row_factory = None
     try:
+        db.execute(SQL["wait_to_write"])
         return enlist_all(db, tasks)
     finally:
         db.row_factory = factory
