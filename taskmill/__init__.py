@@ -10,12 +10,12 @@ from taskmill.define.task import Handler as Handler
 from taskmill.define.task import Task as Task
 from taskmill.define.task import TaskType as TaskType
 from taskmill.engine.clock import Clock as Clock
-from taskmill.engine.hub import EventStream as EventStream
+from taskmill.engine.events.hub import EventStream as EventStream
+from taskmill.engine.events.tracing import AttemptEnd as AttemptEnd
+from taskmill.engine.events.tracing import Processing as Processing
+from taskmill.engine.events.tracing import Sending as Sending
+from taskmill.engine.events.tracing import Tracing as Tracing
 from taskmill.engine.placing import TypeRoute as TypeRoute
-from taskmill.engine.tracing import AttemptEnd as AttemptEnd
-from taskmill.engine.tracing import Processing as Processing
-from taskmill.engine.tracing import Sending as Sending
-from taskmill.engine.tracing import Tracing as Tracing
 from taskmill.executors.base import Executor as Executor
 from taskmill.executors.base import Failure as Failure
 from taskmill.executors.base import Host as Host

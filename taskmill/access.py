@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.task import DomainKey
-from taskmill.engine.filters import chosen, selection
-from taskmill.engine.queries import Queries
+from taskmill.engine.views.filters import chosen, selection
+from taskmill.engine.views.queries import Queries
 from taskmill.model.changes import Steer
 from taskmill.model.options import TaskFilter
 from taskmill.model.outcomes import Submitted

@@ -14,7 +14,7 @@ from taskmill.define.domain import Domain
 from taskmill.define.schedule import check_recurrence
 from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.engine import Engine
-from taskmill.engine.hub import EventStream, Hub
+from taskmill.engine.events.hub import EventStream, Hub
 from taskmill.engine.parts import checked
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.events import Event, Lagged, TaskEvent

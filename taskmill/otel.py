@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Literal, TypeAlias, final
 
-from taskmill.engine.tracing import AttemptEnd
+from taskmill.engine.events.tracing import AttemptEnd
 from taskmill.executors.failures import name_of
 from taskmill.model.errors import ConfigurationError, MissingExtra
 from taskmill.model.events import InterruptCause

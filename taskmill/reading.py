@@ -8,7 +8,7 @@ from typing import Any, Generic
 from typing_extensions import TypeVar, Unpack
 
 from taskmill.define.task import DomainKey, Task, checked_task_type
-from taskmill.engine.queries import Queries
+from taskmill.engine.views.queries import Queries
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.explanation import Explanation
 from taskmill.model.options import TaskFilter

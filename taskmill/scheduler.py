@@ -21,10 +21,10 @@ from taskmill.client.client import Client
 from taskmill.define.domain import Domain
 from taskmill.define.task import DomainKey, Task, TaskType, checked_task_type
 from taskmill.engine.clock import Clock, SystemClock
-from taskmill.engine.control import Control
 from taskmill.engine.engine import Engine
-from taskmill.engine.hub import EventStream, Hub
-from taskmill.engine.meters import Meters
+from taskmill.engine.events.hub import EventStream, Hub
+from taskmill.engine.events.meters import Meters
+from taskmill.engine.events.tracing import Tracing
 from taskmill.engine.parts import (
     check_part,
     check_ports,
@@ -48,6 +48,8 @@ from taskmill.engine.placing import Placing, TypeRoute
 from taskmill.engine.pressure import Gauges
 from taskmill.engine.reading import misfit
 from taskmill.engine.registry import Registry
+from taskmill.engine.requests.control import Control
+from taskmill.engine.requests.steering import Steering
 from taskmill.engine.service import (
     GaveUp,
     cause_of,
@@ -57,8 +59,6 @@ from taskmill.engine.service import (
     serve,
     serving,
 )
-from taskmill.engine.steering import Steering
-from taskmill.engine.tracing import Tracing
 from taskmill.executors.base import Executor
 from taskmill.handle import DomainHandle
 from taskmill.model.errors import ConfigurationError, InvalidState, PayloadError

@@ -35,10 +35,10 @@ MAIN = (work.__file__, "finish")
             ("decode row", "model/times:from_ms"),
         ),
         (
-            [ours("engine/ready", "take"), ours("rules/plan", "plan")],
-            ("plan", "engine/ready:take"),
+            [ours("engine/queue/ready", "take"), ours("rules/plan", "plan")],
+            ("plan", "engine/queue/ready:take"),
         ),
-        ([(work.__file__, "run"), ours("engine/attempt", "_perform")], (HANDLER, "")),
+        ([(work.__file__, "run"), ours("engine/runs/attempt", "_perform")], (HANDLER, "")),
         ([OTHER, MAIN], (LOOP, "")),
         ([], (LOOP, "")),
         ([ours("model/times", "from_ms"), OTHER], (REST, "model/times:from_ms")),

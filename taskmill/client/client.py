@@ -15,16 +15,16 @@ from taskmill.client.line import Line, NobodyThere
 from taskmill.client.remote import Remote, Requests
 from taskmill.client.views import Distant, DistantSnapshots
 from taskmill.engine.clock import Clock
-from taskmill.engine.control import Control
-from taskmill.engine.enlistment import Enlistment
-from taskmill.engine.hub import Hub
-from taskmill.engine.meters import Meters
-from taskmill.engine.queries import Queries
+from taskmill.engine.events.hub import Hub
+from taskmill.engine.events.meters import Meters
+from taskmill.engine.events.tracing import Tracing
 from taskmill.engine.registry import Registry
-from taskmill.engine.schedules import Schedules
-from taskmill.engine.steering import Steering
-from taskmill.engine.tracing import Tracing
-from taskmill.engine.tuning import Tuning
+from taskmill.engine.requests.control import Control
+from taskmill.engine.requests.enlistment import Enlistment
+from taskmill.engine.requests.schedules import Schedules
+from taskmill.engine.requests.steering import Steering
+from taskmill.engine.requests.tuning import Tuning
+from taskmill.engine.views.queries import Queries
 from taskmill.engine.writer import Writer
 from taskmill.link.frames import Frames
 from taskmill.model.effects import Holder

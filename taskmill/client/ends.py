@@ -8,7 +8,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from taskmill.client.line import Line, NobodyThere
-from taskmill.engine.endings import Endings
+from taskmill.engine.events.endings import Endings
 from taskmill.model.errors import TaskmillError
 from taskmill.model.record import TaskId
 

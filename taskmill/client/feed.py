@@ -8,7 +8,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from taskmill.client.line import Line, NobodyThere
-from taskmill.engine.hub import Hub
+from taskmill.engine.events.hub import Hub
 from taskmill.engine.registry import Registry
 from taskmill.link.frames import Frames, Message
 from taskmill.link.values import event_from_json

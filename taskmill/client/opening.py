@@ -9,8 +9,8 @@ from pathlib import Path
 
 from taskmill.client.client import Client
 from taskmill.engine.clock import Clock, SystemClock
-from taskmill.engine.hub import Hub
-from taskmill.engine.meters import Meters
+from taskmill.engine.events.hub import Hub
+from taskmill.engine.events.meters import Meters
 from taskmill.engine.placing import Placing
 from taskmill.engine.registry import Registry
 from taskmill.engine.service import serving

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from taskmill.client.line import Line, NobodyThere
 from taskmill.engine.clock import Clock
-from taskmill.engine.schedules import Schedules
-from taskmill.engine.showing import as_stored as as_stored_record
+from taskmill.engine.requests.schedules import Schedules
+from taskmill.engine.views.showing import as_stored as as_stored_record
 from taskmill.link.values import from_json
 from taskmill.model.errors import UnknownDomainError
 from taskmill.model.explanation import Explanation

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from taskmill.engine.announce import Load, enqueued, event_of
 from taskmill.engine.dispatcher import Dispatcher
-from taskmill.engine.endings import Endings
-from taskmill.engine.hub import Hub
-from taskmill.engine.meters import Meters
+from taskmill.engine.events.announce import Load, enqueued, event_of
+from taskmill.engine.events.endings import Endings
+from taskmill.engine.events.hub import Hub
+from taskmill.engine.events.meters import Meters
 from taskmill.engine.registry import Registry
 from taskmill.model.changes import NewTask, StopCause
 from taskmill.model.effects import Move, Placed

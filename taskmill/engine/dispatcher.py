@@ -8,11 +8,11 @@ from functools import partial
 import anyio
 
 from taskmill.engine.clock import Alarm, Clock
-from taskmill.engine.meters import Meters
+from taskmill.engine.due.timed import Timed
+from taskmill.engine.events.meters import Meters
 from taskmill.engine.pressure import Gauges
-from taskmill.engine.ready import ReadyQueue
-from taskmill.engine.tally import Tally
-from taskmill.engine.timed import Timed
+from taskmill.engine.queue.ready import ReadyQueue
+from taskmill.engine.queue.tally import Tally
 from taskmill.engine.writer import Receive
 from taskmill.model.changes import Change, Claim, Expire, Promote, Ready, Refill, StopCause
 from taskmill.model.effects import Effect, Move, Opening, Promoted, Refilled, Refused, Swept

@@ -12,7 +12,7 @@ import anyio
 import attrs
 
 from taskmill.engine.clock import Clock
-from taskmill.engine.meters import Meters
+from taskmill.engine.events.meters import Meters
 from taskmill.model.changes import (
     Change,
     Claim,

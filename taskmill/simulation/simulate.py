@@ -9,7 +9,7 @@ from random import Random
 
 import attrs
 
-from taskmill.engine.ready import ReadyQueue
+from taskmill.engine.queue.ready import ReadyQueue
 from taskmill.model.changes import StopCause
 from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import TaskId

@@ -29,7 +29,7 @@ from taskmill import (
     TaskStatus,
     Unblocked,
 )
-from taskmill.engine.hub import BOUND
+from taskmill.engine.events.hub import BOUND
 from taskmill.testing import virtual_time
 from tests.engine.app import SECOND, Errand, Fail, Nap, Work, open_app
 

@@ -14,7 +14,7 @@ import pytest
 
 import taskmill
 from taskmill import Context, Domain, Scheduler, Task, TaskStatus
-from taskmill.engine.announce import _result_of  # pyright: ignore[reportPrivateUsage]
+from taskmill.engine.events.announce import _result_of  # pyright: ignore[reportPrivateUsage]
 from taskmill.testing import scheduler_in_memory, virtual_time
 from tests.engine.app import Board, Nap, Work, domains
 

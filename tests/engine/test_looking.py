@@ -19,7 +19,7 @@ from taskmill import (
     SqliteStore,
     StoreError,
 )
-from taskmill.engine.backlog import MANY
+from taskmill.engine.views.backlog import MANY
 from taskmill.model.changes import Change, Claim
 from taskmill.model.effects import Backlog, Effect
 from taskmill.testing import FakeClock, virtual_time

@@ -30,7 +30,7 @@ from taskmill import (
     Task,
     TaskStatus,
 )
-from taskmill.engine.meters import Tally
+from taskmill.engine.events.meters import Tally
 from taskmill.model.metrics import UNREGISTERED, TypeMetrics, TypeStanding
 from taskmill.testing import virtual_time
 from tests.engine.app import SECOND, App, Board, Errand, Fail, Nap, domains, open_app

@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from taskmill import Jitter, RetryPolicy, TaskStatus
-from taskmill.engine.strategies import ask_strategy
+from taskmill.engine.runs.strategies import ask_strategy
 from taskmill.model.errors import ConfigurationError
 from taskmill.model.limits import MAX_LENGTH
 from taskmill.model.policies import Wait

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskmill.engine.timed import Timed
+from taskmill.engine.due.timed import Timed
 from taskmill.model.changes import Change, Collect
 from taskmill.model.errors import StoreError
 

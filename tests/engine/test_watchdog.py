@@ -41,7 +41,7 @@ from taskmill import (
     Work,
 )
 from taskmill.engine.engine import Engine
-from taskmill.engine.watchdog import Watchdog, _Beat, _Look  # pyright: ignore[reportPrivateUsage]
+from taskmill.engine.runs.watchdog import Watchdog, _Beat, _Look  # pyright: ignore[reportPrivateUsage]
 from taskmill.executors.inline import InlineExecutor
 from tests.engine.app import Nap, open_app
 

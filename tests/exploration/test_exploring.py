@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
-from taskmill.engine.running import Running
+from taskmill.engine.runs.running import Running
 from taskmill.engine.writer import Writer
 from taskmill.model.changes import Change, Claim
 from taskmill.model.effects import Effect, Settled

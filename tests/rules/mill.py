@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
-from taskmill.engine.ready import ReadyQueue
+from taskmill.engine.queue.ready import ReadyQueue
 from taskmill.model.changes import Ready
 from taskmill.model.pauses import PauseRecord, PauseScope
 from taskmill.model.record import TaskId

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from taskmill.engine.lanes import Key, LaneQueue
-from taskmill.engine.pools import Heap, Pool
+from taskmill.engine.queue.lanes import Key, LaneQueue
+from taskmill.engine.queue.pools import Heap, Pool
 from taskmill.rules.gates import GateKind, Slots
 from taskmill.rules.shares import Share, Shares
 from tests.rules.mill import SECOND, limits_of

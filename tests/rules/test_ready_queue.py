@@ -23,8 +23,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from taskmill.engine.lanes import START, WINDOW, Level, Position
-from taskmill.engine.ready import ReadyQueue
+from taskmill.engine.queue.lanes import START, WINDOW, Level, Position
+from taskmill.engine.queue.ready import ReadyQueue
 from taskmill.model.changes import Ready, Refill
 from taskmill.model.effects import LevelCount
 from taskmill.model.record import TaskId

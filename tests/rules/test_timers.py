@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskmill.engine.timers import Timers
+from taskmill.engine.queue.timers import Timers
 
 
 def test_the_soonest_time_that_was_set_for_an_item_counts() -> None:

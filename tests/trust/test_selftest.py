@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from taskmill import ProcessExecutor, Scheduler
 from taskmill.cli import selftest as command
 from taskmill.cli.commands import taskmill
-from taskmill.engine.watchdog import Watchdog
+from taskmill.engine.runs.watchdog import Watchdog
 from taskmill.executors.base import Outcome as Returned
 from taskmill.executors.base import Work
 from taskmill.executors.inline import InlineExecutor

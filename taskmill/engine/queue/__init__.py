@@ -1,0 +1,1 @@
+"""What waits for its turn, and which of it goes first."""

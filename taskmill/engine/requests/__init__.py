@@ -1,0 +1,1 @@
+"""What is asked for: by handles, by other processes, by people who steer."""

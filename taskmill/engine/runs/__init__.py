@@ -1,0 +1,1 @@
+"""What runs: each attempt from its start to the result that is settled."""
