@@ -155,6 +155,21 @@ def test_a_finalize_that_spawns_children_waits_for_them_with_its_result() -> Non
     assert (record.status, record.result, record.run) == (S.COMPLETED, "2", 2)
 
 
+@pytest.mark.parametrize("joins", [True, False])
+def test_children_of_a_finalize_alone_decide_after_it_how_its_task_ends(*, joins: bool) -> None:
+    ledger = Ledger()
+    bad = ledger.start("bad") if joins else TaskId(2)
+    parent = ledger.start("parent", fail_fast=False)
+    ledger.submit(ledger.work("bad", parent=parent, requeue=False))
+    ledger.end(parent, FINALIZES)
+    ledger.fail(bad)
+    ledger.claim(parent)
+    child = ledger.start("child", parent=parent)
+    assert ledger.end(parent, Returned("2")).status is S.WAITING
+    ledger.complete(child)
+    assert (ledger.status(parent), ledger.record(parent).result) == (S.COMPLETED, "2")
+
+
 def test_failure_goes_up_by_the_policy_of_each_ancestor() -> None:
     ledger = Ledger()
     top = ledger.start("top")

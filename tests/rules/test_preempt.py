@@ -131,6 +131,15 @@ def test_a_task_that_cannot_be_given_room_costs_nobody_a_slot() -> None:
     assert stopped(limits, starts, ("a::two", None, 1)) == []
 
 
+def test_what_was_chosen_in_vain_for_one_task_is_no_room_for_the_next() -> None:
+    limits = limits_of(slots=8, groups={"red": 8})
+    starts = running(limits, *[task(n, group="red") for n in range(1, 9)])
+    for start in starts[2:]:
+        start.can_be_preempted = False
+    limits.lane("a::one", "red", 0).slots[-1].cap = 1
+    assert stopped(limits, starts, ("a::one", "red", 1), ("a::one", None, 1)) == [2]
+
+
 @pytest.mark.parametrize("held_by", ["rate", "group rate", "pressure", "io", "pause", "handler"])
 def test_a_task_that_more_than_caps_holds_preempts_nobody(held_by: str) -> None:
     limits = limits_of(
@@ -184,6 +193,32 @@ def test_after_a_cap_was_lowered_as_many_stop_as_it_takes() -> None:
     starts = running(limits, *[task(n, "a::one") for n in (1, 2, 3)])
     limits.domains["a"].cap = 2
     assert stopped(limits, starts, ("a::two", None, 1)) == [3, 2]
+
+
+def test_after_a_cap_was_lowered_by_far_as_many_stop_as_it_takes_each_once() -> None:
+    limits = limits_of(domains={"a": 10})
+    starts = running(limits, *[task(n, "a::one") for n in range(1, 11)])
+    limits.domains["a"].cap = 2
+    assert stopped(limits, starts, ("a::two", None, 1)) == [10, 9, 8, 7, 6, 5, 4, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("priorities", "at"), [((100, 255, 200, 210), ()), ((200, 200, 200, 200), (0, 3, 1, 2))]
+)
+def test_of_sets_of_one_size_the_one_with_the_least_urgent_stops_or_with_the_latest(
+    priorities: Sequence[int], at: Sequence[int]
+) -> None:
+    """1 and 2 would do, and 1 and 3, and 3 and 4."""
+    limits = limits_of(executors={"thread": 2}, domains={"a": 2}, groups={"red": 2})
+    places = [("a::threaded", None), ("b::one", "red"), ("a::one", "red"), ("b::threaded", None)]
+    tasks = [
+        task(number, kind, group, priority=priority)
+        for number, ((kind, group), priority) in enumerate(
+            zip(places, priorities, strict=True), start=1
+        )
+    ]
+    starts = running(limits, *tasks, at=at)
+    assert sorted(stopped(limits, starts, ("a::threaded", "red", 1))) == [1, 2]
 
 
 def test_of_a_cap_that_lacks_two_slots_the_ones_that_free_most_stop() -> None:
