@@ -106,7 +106,7 @@ def _tell_dependents(
     if met:
         yield from ask(Meet(tuple(met)))
     yield from put(list(lost.values()), moves)
-    yield from free([record for task, record in freed.items() if task not in lost], moves, now_ms)
+    yield from free(list(freed.values()), moves, now_ms)
 
 
 def dependency_failed(record: TaskRecord, other: TaskRecord, now_ms: int) -> Move:
@@ -148,7 +148,6 @@ def _tell_parents(
     if not children:
         return
     parents = yield from ask(FindTasks(tuple(sorted(children))))
-    parents = tuple(p for p in parents if not p.status.is_terminal and p.ends_as is None)
     failures: list[Move] = []
     waiting: list[TaskRecord] = []
     for parent in parents:

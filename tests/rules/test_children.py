@@ -170,6 +170,21 @@ def test_children_of_a_finalize_alone_decide_after_it_how_its_task_ends(*, joins
     assert (ledger.status(parent), ledger.record(parent).result) == (S.COMPLETED, "2")
 
 
+def test_of_two_children_that_end_together_one_that_fails_is_enough() -> None:
+    ledger, top = a_parent()
+    good = ledger.start("good", parent=top)
+    bad = ledger.start("bad", parent=top, fail_fast=False)
+    failing = ledger.start("failing", parent=bad)
+    other = ledger.add("other")
+    for parent in (good, bad):
+        ledger.submit(ledger.work("other", parent=parent))
+        ledger.end(parent, Returned("1"))
+    ledger.fail(failing)
+    ledger.complete(other)
+    assert (ledger.status(good), ledger.status(bad)) == (S.COMPLETED, S.FAILED)
+    assert ledger.record(top).ends_as is S.FAILED
+
+
 def test_failure_goes_up_by_the_policy_of_each_ancestor() -> None:
     ledger = Ledger()
     top = ledger.start("top")
