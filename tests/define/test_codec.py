@@ -508,6 +508,17 @@ def test_a_wrong_leaf_deep_in_a_tree_is_found_in_linear_time() -> None:
         codec.encode(made(it=tree))
 
 
+@pytest.mark.parametrize("leaf", ["\ud800", math.nan])
+def test_an_error_is_short_however_long_the_way_to_it_is(leaf: object) -> None:
+    made, codec = codec_of(Any)
+    value = {"\N{COLLISION SYMBOL}" * 5000: leaf}
+    for _ in range(60):
+        value = {"a" * 5000: value}
+    with pytest.raises(PayloadError) as caught:
+        codec.encode(made(it=value))
+    assert len(str(caught.value)) < 1200
+
+
 @attrs.frozen
 class Growing(Generic[T]):
     inner: Growing[Growing[T]] | None

@@ -181,7 +181,7 @@ async def dependent(app: Scheduler, n: int) -> None:
     yard, annexe = app.domain(Yard), app.domain(Annexe)
     first = await yard.submit(Fails(number=n), delay=5 * MS)
     third = await yard.submit(Quick(number=n), delay=5 * MS)
-    submitted = [first, third]
+    submitted: list[Submitted[Any]] = [first, third]
     with suppress(TaskPruned):  # where the disk is slow, those may be over and deleted by now
         submitted.append(await annexe.submit(InThread(number=n), depends_on=[first.id]))
         fourth = await yard.submit(Sleeps(number=n, seconds=0), depends_on=[third.id])

@@ -170,7 +170,7 @@ def _text_and_size(tree: object, name: str) -> tuple[str, int]:
         text = canonical_json(tree)
         return text, len(text.encode())
     except ValueError as error:  # what only the whole text shows: lone surrogates, huge ints
-        path = next(_unwritable(tree), "")
+        path = next(_unwritable(tree), "")[:_MOST_OF_A_PATH]
         raise PayloadError(f"{name}{path}: cannot be JSON in UTF-8: {error}") from None
 
 
@@ -191,11 +191,13 @@ def _parsed(text: str) -> object:
 
 
 def _payload_error(name: str, misfit: Misfit) -> PayloadError:
-    error = PayloadError(f"{name}{misfit.path}: {misfit.problem}")
+    error = PayloadError(f"{name}{misfit.path[:_MOST_OF_A_PATH]}: {misfit.problem}")
     error.gist = f"{name}{_INDEX.sub('[...]', misfit.path)}: {misfit.gist}"
     return error
 
 
+_MOST_OF_A_KEY, _MOST_OF_A_PATH = 100, 1000
+"""Characters: a key can be of any length, and any depth has a key."""
 _INDEX = re.compile(r"\[[^\]]*\]")
 
 
@@ -203,7 +205,8 @@ def _unwritable(tree: object) -> Iterator[str]:
     """Yield the path to each part of the JSON that has no text in UTF-8."""
     if is_dict(tree):
         for key, item in tree.items():
-            step = f".{key}" if str(key).isidentifier() else f"[{key!a}]"
+            name = f".{key}" if str(key).isidentifier() else f"[{key!a}]"
+            step = name[:_MOST_OF_A_KEY]
             if not _is_writable(key):
                 yield step
             yield from (step + path for path in _unwritable(item))
