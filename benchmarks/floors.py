@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 import attrs
 
-from benchmarks.setting import Sample, Setting, Unit, percentiles, rate
+from benchmarks.setting import SETTLED, Sample, Setting, Unit, percentiles, rate
 
 T = TypeVar("T")
 Row = tuple[str, str, bytes, int]
@@ -93,6 +93,7 @@ async def _two_commits(setting: Setting) -> Sample:
     taken: list[float] = []
     async with _table(setting) as db:
         for number in range(min(setting.n, PATIENCE)):
+            await anyio.sleep(SETTLED)
             start = perf_counter()
             await _in_one_hop(db, _insert_each, range(number, number + 1))
             await _in_one_hop(db, _turn_over, (range(0), range(number + 1, number + 2)))

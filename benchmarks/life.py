@@ -11,7 +11,7 @@ import attrs
 from benchmarks import floors
 from benchmarks.kinds import Step, steps
 from benchmarks.scenario import AtLeast, AtMost, OfFloor, Scenario
-from benchmarks.setting import Sample, Setting, Stopwatch, Unit, percentiles
+from benchmarks.setting import SETTLED, Sample, Setting, Stopwatch, Unit, percentiles
 from benchmarks.trial import Timed, Trial
 from benchmarks.work import Ledger, fill, find_problem, finish, scheduler
 from taskmill import Scheduler
@@ -19,8 +19,6 @@ from taskmill import Scheduler
 IN_FLIGHT = 50
 PROBES = 200
 """How many submits the latency is taken from at most."""
-SETTLED = 0.005
-"""Seconds an idle scheduler is left alone before the next probe."""
 
 
 async def _one_at_a_time(opened: Scheduler, n: int) -> None:

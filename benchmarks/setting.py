@@ -12,6 +12,9 @@ import attrs
 
 from taskmill.store.sqlite.store import Durability
 
+SETTLED = 0.005
+"""Seconds in which nothing happens before a latency is taken, of a scheduler or of a floor."""
+
 
 class Unit(enum.StrEnum):
     """What a figure counts."""
