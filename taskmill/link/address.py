@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from taskmill.link.frames import MAX_QUESTION, MAX_SIZE, Frames
+from taskmill.streams import serve, stream
 
 LONGEST = 100
 """The longest address in bytes that every system takes."""
@@ -38,7 +39,7 @@ async def listen(
     listener = socket.socket(socket.AF_UNIX)
     try:
         _bind(listener, address)
-        return await asyncio.start_unix_server(greet, sock=listener, limit=MAX_QUESTION)
+        return await serve(listener, greet, MAX_QUESTION)
     except OSError:
         listener.close()
         return None
@@ -63,11 +64,17 @@ async def connect(address: Path) -> Frames:
     """Connect to whoever listens at ``address``; ConnectionError where nobody does."""
     if not _is_supported():
         raise ConnectionError("this system has no Unix sockets")
+    caller = socket.socket(socket.AF_UNIX)
+    caller.settimeout(0)
     try:
         with _short(address) as name:
-            return Frames(*await asyncio.open_unix_connection(name, limit=MAX_SIZE))
-    except OSError as error:
-        raise ConnectionError(f"nobody listens at {address}: {error}") from error
+            await asyncio.get_running_loop().sock_connect(caller, name)
+        return Frames(*await stream(caller, MAX_SIZE))
+    except BaseException as error:
+        caller.close()
+        if isinstance(error, OSError):
+            raise ConnectionError(f"nobody listens at {address}: {error}") from error
+        raise
 
 
 def _is_supported() -> bool:

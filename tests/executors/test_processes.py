@@ -947,7 +947,8 @@ async def test_control_c_ends_a_service_and_its_workers_without_noise(tmp_path: 
         os.killpg(running.process.pid, signal.SIGINT)
         said = running.rest().splitlines()
         assert running.process.wait() == 0
-    assert [line for line in said if not line.startswith("task ")] == ["closed"]
+    noise = [line for line in said if not line.startswith("task ")]
+    assert noise == ["closed"], "\n".join(noise)
     pids += [int(line.split()[2]) for line in said if line.startswith("task ")]
     for pid in pids:
         assert not Path(f"/proc/{pid}").exists()

@@ -39,6 +39,7 @@ from taskmill.executors.process.wire import (
 )
 from taskmill.executors.tasklog import about
 from taskmill.model.errors import InvalidState
+from taskmill.streams import stream
 
 _LEAVE = 5
 """Seconds that a worker has to end by itself when nothing runs in it any more."""
@@ -188,7 +189,7 @@ class Worker:
 
     async def _set_up(self) -> Failure | Lost | None:
         """Wait until the process is ready for work, or say why it never will be."""
-        reader, writer = await asyncio.open_connection(sock=self._ours)
+        reader, writer = await stream(self._ours)
         self._writer = writer
         path = dumps(sys.path)
         writer.write(LENGTH.pack(len(path)) + path)
