@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import attrs
+import pytest
 
 from taskmill.model.changes import (
     CancelTask,
@@ -75,6 +76,11 @@ BACKENDS = (
         make=lambda _folder: SqliteStore(":memory:"),
     ),
 )
+
+AT_SCALE = pytest.mark.parametrize(
+    "backend", [each for each in BACKENDS if each.is_lasting], ids=lambda each: each.name
+)
+"""For tests with many tasks: where they last; in memory the statements are the same."""
 
 
 @attrs.frozen

@@ -20,6 +20,7 @@ from taskmill.store.base import Store
 
 from .conformance import (
     ANY,
+    AT_SCALE,
     MINUTE,
     NOW,
     T0,
@@ -153,6 +154,7 @@ async def test_only_a_running_task_can_have_new_children(store: Store) -> None:
     )
 
 
+@AT_SCALE
 async def test_ten_thousand_tasks_go_in_as_one_change(store: Store) -> None:
     placed = await submit(store, *(new_task(f"{n}") for n in range(10_000)))
     assert len({p.id for p in placed}) == 10_000

@@ -16,6 +16,7 @@ from taskmill.rules.settle import Returned
 from taskmill.store.base import Store
 
 from .conformance import (
+    AT_SCALE,
     MINUTE,
     NOW,
     T0,
@@ -315,6 +316,7 @@ async def test_a_child_whose_dependency_failed_already_fails_its_parent(store: S
 
 
 @pytest.mark.parametrize("ending", ["completed", "cancelled"])
+@AT_SCALE
 async def test_ten_thousand_children_end_with_or_before_their_parent(
     store: Store, ending: str
 ) -> None:
@@ -330,6 +332,7 @@ async def test_ten_thousand_children_end_with_or_before_their_parent(
         assert moved(await run(store, children[-1], DONE)) == {parent.id: COMPLETED}
 
 
+@AT_SCALE
 async def test_a_failure_deep_below_ends_ten_thousand_on_its_way_up(store: Store) -> None:
     line = [await start(store, new_task("0"))]
     for n in range(1, 100):

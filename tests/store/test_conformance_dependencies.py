@@ -18,6 +18,7 @@ from taskmill.rules.settle import Returned, Snoozed
 from taskmill.store.base import Store
 
 from .conformance import (
+    AT_SCALE,
     MINUTE,
     T0,
     UNKNOWN,
@@ -308,6 +309,7 @@ async def test_a_task_cannot_take_the_place_of_what_it_would_wait_for(store: Sto
 # --- ten thousand --------------------------------------------------------------------------------
 
 
+@AT_SCALE
 async def test_a_chain_of_ten_thousand_is_cancelled_and_another_one_completes_step_by_step(
     store: Store,
 ) -> None:
@@ -323,6 +325,7 @@ async def test_a_chain_of_ten_thousand_is_cancelled_and_another_one_completes_st
     assert len((await record_of(store, chain[-1])).reason or "") <= 2000
 
 
+@AT_SCALE
 async def test_ten_thousand_that_depend_on_one_are_released_together(store: Store) -> None:
     first = await submit_one(store, new_task("first"))
     await submit(store, *(new_task(f"{n}", depends_on=[first]) for n in range(MANY)))
@@ -332,6 +335,7 @@ async def test_ten_thousand_that_depend_on_one_are_released_together(store: Stor
     assert await store.count(pending) == MANY
 
 
+@AT_SCALE
 async def test_one_that_depends_on_ten_thousand_is_released_by_the_last(store: Store) -> None:
     first = [p.id for p in await submit(store, *(new_task(f"{n}") for n in range(MANY)))]
     then = await submit_one(store, new_task("then", depends_on=first))

@@ -16,6 +16,7 @@ from taskmill.rules.settle import Halted, Returned
 from taskmill.store.base import Store
 
 from .conformance import (
+    AT_SCALE,
     MINUTE,
     NOW,
     T0,
@@ -145,6 +146,7 @@ async def test_what_ends_with_another_is_named_if_it_was_meant(store: Store) -> 
     }
 
 
+@AT_SCALE
 async def test_ten_thousand_are_cancelled_in_one_change_and_release_their_followers(
     store: Store,
 ) -> None:

@@ -33,7 +33,6 @@ COMPLETED, FAILED, CANCELLED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStat
 SUPERSEDE = OnDuplicate.SUPERSEDE
 DONE = Returned("1")
 MEMO = Returned('"memo"', finalizes=True)
-MANY = 10_000
 
 
 # --- joins ---------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from taskmill.store.base import Store
 
 from .conformance import (
     ANY,
+    AT_SCALE,
     MINUTE,
     T0,
     UNKNOWN,
@@ -157,6 +158,7 @@ async def test_of_several_those_are_revived_that_can_be(store: Store) -> None:
     assert await statuses(store, second_twin, done) == [CANCELLED, COMPLETED]
 
 
+@AT_SCALE
 async def test_ten_thousand_are_revived_in_one_change(store: Store) -> None:
     placed = await submit(store, *(new_task(f"{n}") for n in range(10_000)))
     await store.apply(
@@ -386,6 +388,7 @@ async def test_a_batch_takes_the_oldest_and_is_not_held_up_by_what_is_needed(
     assert await prune(store, 0, limit=100) == 9
 
 
+@AT_SCALE
 async def test_ten_thousand_are_deleted_in_one_change(store: Store) -> None:
     placed = await submit(store, *(new_task(f"{n}") for n in range(10_000)))
     await store.apply(

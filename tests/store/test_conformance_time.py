@@ -13,6 +13,7 @@ from taskmill.rules.settle import Returned, Snoozed
 from taskmill.store.base import Store
 
 from .conformance import (
+    AT_SCALE,
     MINUTE,
     NOW,
     T0,
@@ -152,6 +153,7 @@ async def test_the_opening_says_when_the_next_task_expires(place: Place) -> None
     await store.close()
 
 
+@AT_SCALE
 async def test_ten_thousand_expire_in_bounded_batches(store: Store) -> None:
     await submit(store, *(new_task(f"{n}", expires_at_ms=LATE) for n in range(10_000)))
     for n in range(10):

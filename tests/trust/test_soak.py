@@ -58,7 +58,7 @@ async def test_what_a_scheduler_holds_does_not_grow_with_the_tasks_that_have_end
         )
         async with app, readers(app):
             readings: list[Counter[str]] = []
-            for number in range(1, 13):
+            for number in range(1, 10):
                 for turn in range(4):
                     for story in STORIES:
                         await story(app, 10_000 * number + 100 * turn)
