@@ -286,7 +286,7 @@ COUNTED = [
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 def test_random_lives_are_as_the_reference_lives_them(backend: Backend) -> None:
-    for seed in range(30 if backend.is_lasting else 5):
+    for seed in range(15 if backend.is_lasting else 5):
         batches = life(seed, 60)
         if not anyio.run(_is_alike, backend, batches):
             anyio.run(_compare, backend, anyio.run(_shortened, backend, batches))
