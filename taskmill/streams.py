@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import TypeAlias
 
 LIMIT = 64 * 1024
 """In bytes: how much may be read up to a separator, where nothing else is asked for."""
 
-Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+Connected: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
 
 
 async def stream(

@@ -192,7 +192,7 @@ def _parsed(text: str) -> object:
 
 def _payload_error(name: str, misfit: Misfit) -> PayloadError:
     error = PayloadError(f"{name}{misfit.path[:_MOST_OF_A_PATH]}: {misfit.problem}")
-    error.gist = f"{name}{_INDEX.sub('[...]', misfit.path)}: {misfit.gist}"
+    error.gist = f"{name}{_INDEX.sub('[...]', misfit.path)[:_MOST_OF_A_PATH]}: {misfit.gist}"
     return error
 
 
