@@ -11,6 +11,7 @@ import pytest
 from tests.leaks import left_since, surroundings, without_tasks_left
 
 
+@pytest.hookimpl(optionalhook=True)  # some runs go without xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: a good part of the time the tests wait for the disk."""
     return (os.cpu_count() or 1) + 1

@@ -44,9 +44,13 @@ class Requests:
             self._pauses = pauses
             self._limits.pauses.load(pauses)
 
-    def propose(self) -> Iterable[tuple[Change, Receive]]:
+    def propose(self, batch: list[tuple[Change, Receive]]) -> Iterable[tuple[Change, Receive]]:  # noqa: ARG002 - a port
         """Nothing is to be written but what is asked for."""
         return ()
+
+    def is_news(self, change: Change) -> bool:  # noqa: ARG002 - as above
+        """Nothing that is asked for lets anything start here."""
+        return False
 
 
 class Remote:

@@ -7,6 +7,7 @@ from functools import partial
 
 import anyio
 
+from taskmill.engine.arrivals import arrivals_of, arrives, is_arriving
 from taskmill.engine.clock import Alarm, Clock
 from taskmill.engine.due.timed import Timed
 from taskmill.engine.events.meters import Meters
@@ -14,7 +15,16 @@ from taskmill.engine.pressure import Gauges
 from taskmill.engine.queue.ready import ReadyQueue
 from taskmill.engine.queue.tally import Tally
 from taskmill.engine.writer import Receive
-from taskmill.model.changes import Change, Claim, Expire, Promote, Ready, Refill, StopCause
+from taskmill.model.changes import (
+    Change,
+    Claim,
+    ClaimNew,
+    Expire,
+    Promote,
+    Ready,
+    Refill,
+    StopCause,
+)
 from taskmill.model.effects import Effect, Move, Opening, Promoted, Refilled, Refused, Swept
 from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseScope
@@ -72,7 +82,8 @@ class Dispatcher:
         self._follow = follow
         self._meters = meters
         self._claiming: dict[TaskId, Ready | None] = {}
-        """The claims on their way, and where their tasks go back to; None for one that has left."""
+        """The claims on their way, and where their tasks go back to; None for one that has left, or
+        is not there yet."""
         self._retries = 0
         self._next_due_ms: int | None = None
         self._is_promoting = False
@@ -156,6 +167,8 @@ class Dispatcher:
         """The tasks that are due, those whose claim is being written included."""
         claiming = Tally()
         for task in self._claiming:
+            if is_arriving(task):
+                continue  # it is not there before its submit is written
             lane = self.starts[task].lane
             claiming.change(lane.kind.domain, lane.group, 1)
         return [*self.queue.ready, claiming]
@@ -195,27 +208,33 @@ class Dispatcher:
 
     # --- what is to be written ---
 
-    def propose(self) -> Iterator[tuple[Change, Receive]]:
-        """The claims that fill the free slots, and the reads that keep the queue filled."""
+    def is_news(self, change: Change) -> bool:
+        """Whether it is a submit that may start at once."""
+        is_free = not self._is_stopped and self._limits.all.is_open(0)
+        return is_free and arrives(change) is not None
+
+    def propose(self, batch: list[tuple[Change, Receive]]) -> Iterator[tuple[Change, Receive]]:
+        """The claims that fill the free slots, and the reads that keep the queue filled.
+
+        What ``batch`` submits competes for them, and is claimed with its submit.
+        """
         now_ns, now_ms = self._look_at_the_time()
         if not self._is_stopped:
-            yield from self._work(now_ns, now_ms)
+            yield from self._work(batch, now_ns, now_ms)
         for timed in self._tireless if self._is_stopped else self._timed:
             yield from timed.propose(now_ms)
         if not self._is_stopped:
             self._set_alarms()
 
-    def _work(self, now_ns: int, now_ms: int) -> Iterator[tuple[Change, Receive]]:
+    def _work(
+        self, batch: list[tuple[Change, Receive]], now_ns: int, now_ms: int
+    ) -> Iterator[tuple[Change, Receive]]:
         """What starts, and what is read for that."""
         if self._gauges.read(now_ns):
             for gate in self._limits.pressure_gates:
                 self.queue.wake(gate)
         if not self._limits.pauses.is_held(PauseScope.SCHEDULER):
-            for start in plan(self.queue, self._limits.all, now_ns):
-                self.starts[start.ready.id] = start
-                self._claiming[start.ready.id] = start.ready
-                claim = Claim(start.ready.id, now_ms, start.lane.kind.has_undo)
-                yield claim, partial(self._claimed, start)
+            yield from self._claims(batch, now_ns, now_ms)
             if not self._limits.all.is_taken_alone:
                 self._preempt(now_ns)
             if self.queue.has_open:
@@ -229,6 +248,30 @@ class Dispatcher:
             self._is_promoting = True
             yield Promote(now_ms=now_ms, limit=PROMOTE), self._promoted
 
+    def _claims(
+        self, batch: list[tuple[Change, Receive]], now_ns: int, now_ms: int
+    ) -> Iterator[tuple[Change, Receive]]:
+        """The claims of what starts, which may be what the batch submits."""
+        arrivals = arrivals_of(batch, self._limits, now_ns)
+        for ready in arrivals:
+            self.queue.add(ready)
+        for start in plan(self.queue, self._limits.all, now_ns):
+            ready, has_undo = start.ready, start.lane.kind.has_undo
+            self.starts[ready.id] = start
+            place = arrivals.pop(ready, None)
+            claim: Change
+            if place is None:
+                self._claiming[ready.id] = ready
+                claim = Claim(ready.id, now_ms, has_undo)
+            else:
+                self._claiming[ready.id] = None
+                claim = ClaimNew(place, now_ms, has_undo)
+                submit, receive = batch[place]
+                batch[place] = submit, partial(self._arrived, start, receive)
+            yield claim, partial(self._claimed, start)
+        for ready in arrivals:
+            self.queue.remove(ready)
+
     def _preempt(self, now_ns: int) -> None:
         """Have running tasks make room for more urgent ones that only caps hold."""
         urgent = [
@@ -239,6 +282,15 @@ class Dispatcher:
             for start in victims(urgent, self.starts.values(), self._limits.all, now_ns):
                 self._stop(start.ready.id, StopCause.PREEMPTED)
 
+    def _arrived(self, start: Start, receive: Receive, effect: Effect | StoreError) -> None:
+        """What was to be claimed with its submit has an id now, if the submit made a task."""
+        [placed] = effect if isinstance(effect, tuple) else (None,)
+        if placed is not None and placed.ready is not None:
+            self.starts[placed.id] = self.starts.pop(start.ready.id)
+            self._claiming[placed.id] = self._claiming.pop(start.ready.id)
+            start.ready = placed.ready
+        receive(effect)
+
     def _claimed(self, start: Start, effect: Effect | StoreError) -> None:
         ready = self._claiming.pop(start.ready.id)
         if isinstance(effect, TaskRecord):
@@ -248,8 +300,8 @@ class Dispatcher:
             return
         if ready is not None and not isinstance(effect, Refused):
             self.queue.add(ready)  # the store refused it, or it has expired and is not yet ended
-        if not isinstance(effect, StoreError):
-            self._expiry.by(to_ms(self._clock.now()))
+            if effect is None:
+                self._expiry.by(to_ms(self._clock.now()))
         for gate in start.lane.gates:
             if isinstance(gate, Bucket):
                 gate.give_back(start.at_ns)

@@ -16,6 +16,7 @@ from taskmill.engine.events.meters import Meters
 from taskmill.model.changes import (
     Change,
     Claim,
+    ClaimNew,
     Collect,
     Expire,
     Fire,
@@ -32,13 +33,13 @@ log = logging.getLogger("taskmill.writer")
 Receive: TypeAlias = Callable[[Effect | StoreError], None]
 """Gets what came of a change, right after its commit."""
 
-_OURS = (Claim, Settlement, Promote, Refill, Expire, Fire, Collect, Prune)
+_OURS = (Claim, ClaimNew, Settlement, Promote, Refill, Expire, Fire, Collect, Prune)
 """Changes that nobody outside the engine waits for."""
 
-_AGAIN = (Claim, Promote, Refill, Expire, Fire, Collect, Prune)
+_AGAIN = (Claim, ClaimNew, Promote, Refill, Expire, Fire, Collect, Prune)
 """Changes that are proposed again where the database refused them."""
 
-_QUIET = frozenset({Claim, Settlement})
+_QUIET = frozenset({Claim, ClaimNew, Settlement})
 """Changes whose effects say themselves, by `Writer.wake`, where more is to be proposed for them."""
 
 BATCH = 1000
@@ -60,8 +61,15 @@ class Written(Protocol):
 class Source(Protocol):
     """Who proposes changes when a batch is cut."""
 
-    def propose(self) -> Iterable[tuple[Change, Receive]]:
-        """What is to be written now; asked again before the next batch."""
+    def propose(self, batch: list[tuple[Change, Receive]]) -> Iterable[tuple[Change, Receive]]:
+        """What is to be written behind ``batch`` now; asked again before the next one.
+
+        Who receives what comes of a change in ``batch`` may be exchanged.
+        """
+        ...
+
+    def is_news(self, change: Change) -> bool:
+        """Whether a change that is to be written is a reason to propose some."""
         ...
 
 
@@ -107,6 +115,7 @@ class Writer:
                 return
             raise InvalidState("the scheduler has shut down; nothing is accepted any more")
         self._waiting.append((change, receive))
+        self._has_changed = self._has_changed or self.source.is_news(change)
         self._ring()
 
     async def apply(self, change: Change, note: Callable[[Effect], None]) -> Effect:
@@ -189,7 +198,7 @@ class Writer:
             batch.append(self._waiting.popleft())
         if self._has_changed and not (self._pause and batch):
             self._has_changed = False
-            batch.extend(self.source.propose())
+            batch += [*self.source.propose(batch)]
         return batch
 
     async def _write(self, batch: list[tuple[Change, Receive]]) -> None:

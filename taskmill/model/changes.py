@@ -111,6 +111,19 @@ class Claim:
     """Whether its handler has an ``on_cancel``."""
 
 
+@attrs.frozen
+class ClaimNew:
+    """Put the first run on record of the task that a submit before it in the batch has made.
+
+    Effect: as of a `Claim`; None also where the submit made no task that is ready.
+    """
+
+    place: int
+    """Where in the batch the submit is, which is of one task."""
+    now_ms: int
+    has_undo: bool = False
+
+
 @attrs.frozen(kw_only=True, slots=False)  # as above
 class Settlement:
     """How a run ended and where the task goes from here. Effect: `Settled`.
@@ -373,6 +386,7 @@ class Resume:
 Change: TypeAlias = (
     Submit
     | Claim
+    | ClaimNew
     | Settlement
     | CancelTask
     | CancelWhere

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
+
 from taskmill import SqliteStore, StoreError
-from taskmill.model.changes import Change, Claim
+from taskmill.model.changes import Change, Claim, ClaimNew
 from taskmill.model.effects import Effect
 
 
@@ -29,8 +31,8 @@ class FailingStore(SqliteStore):
             raise AssertionError(f"over {self.most_batches} batches were written")
         if self.fails is not None:
             raise self.fails
-        taken = [change for change in changes if not self._refuses(change)]
-        effects = iter(await super().apply(taken))
+        taken = [place for place, change in enumerate(changes) if not self._refuses(change)]
+        effects = iter(await super().apply([_moved(changes[place], taken) for place in taken]))
         return [
             StoreError("refused") if self._refuses(change) else next(effects) for change in changes
         ]
@@ -39,3 +41,10 @@ class FailingStore(SqliteStore):
         if self.refused_kind is not None and isinstance(change, self.refused_kind):
             return True
         return isinstance(change, Claim) and change.id == self.refused
+
+
+def _moved(change: Change, taken: Sequence[int]) -> Change:
+    """``change`` in a batch that only those at the ``taken`` places of this one are in."""
+    if not isinstance(change, ClaimNew):
+        return change
+    return attrs.evolve(change, place=taken.index(change.place))

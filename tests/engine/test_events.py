@@ -224,8 +224,10 @@ async def test_every_event_is_json_ready() -> None:
 
 async def test_a_run_that_a_stop_takes_back_before_it_began_is_no_event() -> None:
     async with open_app(shutdown=Stop()) as app, app.work.events() as events:
-        await app.work.submit(Nap(name="a", seconds=5))
-        app.scheduler.stop()
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(app.work.submit, Nap(name="a", seconds=5))
+            await anyio.wait_all_tasks_blocked()  # until it is being written, with its claim
+            app.scheduler.stop()
         found = [event async for event in events]
     assert app.board.started == []
     assert names(found) == ["Enqueued"]

@@ -575,7 +575,7 @@ async def test_what_is_not_preemptible_or_was_preempted_too_often_is_left_alone(
         await y.scheduler.idle()
         await y.submit(Job(number=3, seconds=10), priority=255)
         for n in range(4, 7):
-            await anyio.sleep(1)
+            await anyio.sleep(2)
             await y.submit(Job(number=n, seconds=1), priority=0)
         await y.scheduler.idle()
         assert y.log.numbers() == [1, 2, 3, 4, 3, 5, 3, 6]

@@ -13,6 +13,7 @@ from taskmill.model.changes import (
     CancelWhere,
     Change,
     Claim,
+    ClaimNew,
     Collect,
     Delete,
     Expire,
@@ -135,7 +136,7 @@ class Reference:
                 assert effect == self._hold(change)
             case Resume():
                 assert effect == self._let_go(change)
-            case SetTags() | Prune():
+            case SetTags() | Prune() | ClaimNew():
                 raise AssertionError("no wish asks for it")
             case SetSchedule() | SteerSchedule() | PauseUndeclared() | Fire() | Collect():
                 raise NotImplementedError("the model knows of no schedules and no enlisting")

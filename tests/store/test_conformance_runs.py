@@ -8,17 +8,21 @@ import pytest
 
 from taskmill.model.changes import (
     CancelTask,
+    Change,
     Claim,
+    ClaimNew,
     Promote,
     Ready,
     Settlement,
     StopCause,
     Submit,
 )
-from taskmill.model.effects import Changed, Move, Promoted, Settled
+from taskmill.model.choices import OnDuplicate
+from taskmill.model.effects import Changed, Move, Promoted, Refused, Settled
 from taskmill.model.errors import StoreError
 from taskmill.model.outcomes import SubmitOutcome
 from taskmill.model.record import TaskId, TaskRecord
+from taskmill.model.selection import Selection
 from taskmill.model.status import TaskStatus
 from taskmill.model.times import from_ms
 from taskmill.rules.moves import ready_place
@@ -76,6 +80,64 @@ async def test_a_task_is_claimed_once(store: Store) -> None:
     assert second is None
     assert await apply_one(store, Claim(task, T0)) is None
     assert (await record_of(store, task)).run == 1
+
+
+async def test_what_a_submit_has_made_is_claimed_with_it(store: Store) -> None:
+    waiting = await submit_one(store, new_task("waiting"))
+    submits = [Submit((new_task(name, tags={"a": name}),)) for name in ("x", "y")]
+    changes: list[Change] = [
+        *submits,
+        ClaimNew(1, T0 + 5, has_undo=True),
+        Claim(waiting, T0 + 5),
+        ClaimNew(0, T0 + 5),
+    ]
+    x, y, *claimed = await store.apply(changes)
+    records = [expect(record, TaskRecord) for record in claimed]
+    placed = [expect(effect, tuple)[0] for effect in (y, x)]
+    assert [record.id for record in records] == [placed[0].id, waiting, placed[1].id]
+    assert [record.has_undo for record in records] == [True, False, False]
+    assert [dict(record.tags) for record in records] == [{"a": "y"}, {}, {"a": "x"}]
+    for record in records:
+        assert (record.status, record.run, record.attempt) == (TaskStatus.RUNNING, 1, 1)
+        assert record.started_at == from_ms(T0 + 5)
+        assert await store.get(record.id) == record
+
+
+@pytest.mark.parametrize(
+    "state", ["joined", "followed", "rejected", "refused", "blocked", "not due", "expired"]
+)
+async def test_a_submit_that_made_nothing_ready_leaves_nothing_to_claim(
+    store: Store, state: str
+) -> None:
+    other = await submit_one(store, new_task("a"))
+    if state == "followed":
+        await claim(store, other)
+    new = new_task(
+        "a" if state in ("joined", "followed", "rejected") else "b",
+        on_duplicate=OnDuplicate.REJECT if state == "rejected" else OnDuplicate.KEEP,
+        parent=UNKNOWN if state == "refused" else None,
+        depends_on=[other] if state == "blocked" else [],
+        due_at_ms=T0 + MINUTE if state == "not due" else None,
+        expires_at_ms=T0 + 4 if state == "expired" else None,
+    )
+    before = await store.get(other)
+    submitted, claimed = await store.apply([Submit((new,)), ClaimNew(0, T0 + 5)])
+    assert claimed is None
+    assert isinstance(submitted, Refused if state == "refused" else tuple)
+    assert await store.count(Selection(statuses=frozenset({TaskStatus.RUNNING}))) == (
+        state == "followed"
+    )
+    if state != "blocked":
+        assert await store.get(other) == before
+
+
+async def test_two_submits_of_the_same_work_are_one_task_that_is_claimed_once(store: Store) -> None:
+    twice = [Submit((new_task("a"),)), Submit((new_task("a"),))]
+    first, second, *claimed = await store.apply([*twice, ClaimNew(0, T0), ClaimNew(1, T0)])
+    assert expect(first, tuple)[0].id == expect(second, tuple)[0].id
+    assert expect(second, tuple)[0].outcome is SubmitOutcome.DUPLICATE
+    assert expect(claimed[0], TaskRecord).run == 1
+    assert claimed[1] is None
 
 
 @pytest.mark.parametrize("state", ["unknown", "not due", "blocked", "cancelled", "completed"])

@@ -20,6 +20,7 @@ from taskmill.model.changes import (
     CancelWhere,
     Change,
     Claim,
+    ClaimNew,
     Delete,
     Expire,
     Pause,
@@ -196,6 +197,10 @@ BATCHES: dict[str, Batch] = {
     "submit of three that join": lambda _: [JOIN],
     "submit that is refused": lambda _: [Submit((new_task("x"), new_task("y", parent=UNKNOWN)))],
     "claim": lambda _: [Claim(PLAIN, T0 + 5)],
+    "submit and claim": lambda _: [
+        Submit((new_task("x", requeue=False),)),
+        ClaimNew(0, T0 + 5, has_undo=True),
+    ],
     "completed": lambda db: [ended(db, RUNNING, Returned("1"))],
     "completed before a follow-up": lambda db: [ended(db, FOLLOWED, Returned("1"))],
     "completed after a stop": lambda db: [ended(db, STOPPED, Returned("1"))],

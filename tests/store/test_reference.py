@@ -18,6 +18,7 @@ from taskmill.model.changes import (
     CancelWhere,
     Change,
     Claim,
+    ClaimNew,
     Delete,
     Expire,
     NewTask,
@@ -32,6 +33,8 @@ from taskmill.model.changes import (
     Submit,
 )
 from taskmill.model.choices import OnDependencyFailure, OnDuplicate
+from taskmill.model.effects import Effect
+from taskmill.model.errors import StoreError
 from taskmill.model.pauses import PauseScope
 from taskmill.model.record import TaskId, TaskRecord
 from taskmill.model.selection import Selection
@@ -68,9 +71,10 @@ class Want:
 
 @attrs.frozen
 class Tasks:
-    """Submit tasks."""
+    """Submit tasks; one alone may be claimed when the rest of its batch is done."""
 
     wanted: tuple[Want, ...]
+    begins: bool
 
 
 @attrs.frozen
@@ -231,7 +235,8 @@ def _wish(random: Random, names: str) -> Wish:
     choose = random.choice
     match kind.__name__:
         case "Tasks":
-            return Tasks(tuple(_want(random, names) for _ in range(choose([1, 1, 1, 2, 3]))))
+            wanted = tuple(_want(random, names) for _ in range(choose([1, 1, 1, 2, 3])))
+            return Tasks(wanted, begins=len(wanted) == 1 and choose([True, False]))
         case "Start":
             return Start(turn)
         case "Finish":
@@ -323,12 +328,10 @@ async def _compare(backend: Backend, batches: list[Batch]) -> None:
             for step, wishes in enumerate(batches, start=1):
                 now_ms = T0 + step
                 if wishes is not CRASH:
-                    changes = [
-                        change for wish in wishes for change in _changes(wish, reference, now_ms)
-                    ]
+                    changes = _batch(wishes, reference, now_ms)
                     effects = await store.apply(changes)
                     for change, effect in zip(changes, effects, strict=True):
-                        reference.check(change, effect)
+                        reference.check(_meant(change, effects), effect)
                 elif backend.is_lasting:
                     await store.close()
                     store = backend.make(Path(folder))
@@ -348,6 +351,28 @@ async def _check_records(store: Store, reference: Reference) -> None:
     for statuses in COUNTED:
         expected = sum(1 for status in reported if status in statuses)
         assert await store.count(Selection(statuses=statuses)) == expected
+
+
+def _batch(wishes: Batch, reference: Reference, now_ms: int) -> list[Change]:
+    changes: list[Change] = []
+    claims: list[Change] = []
+    for wish in wishes:
+        if isinstance(wish, Tasks) and wish.begins:
+            has_undo = wish.wanted[0].name in WITH_UNDO
+            claims.append(ClaimNew(len(changes), now_ms, has_undo))
+        changes += _changes(wish, reference, now_ms)
+    return [*changes, *claims]
+
+
+def _meant(change: Change, effects: Sequence[Effect | StoreError]) -> Change:
+    """What a claim of a new task comes to, now that it has an id."""
+    if not isinstance(change, ClaimNew):
+        return change
+    submitted = effects[change.place]
+    task = UNKNOWN
+    if isinstance(submitted, tuple) and submitted[0].ready is not None:
+        task = submitted[0].id
+    return Claim(task, change.now_ms, change.has_undo)
 
 
 def _changes(wish: Wish, reference: Reference, now_ms: int) -> list[Change]:  # noqa: C901 - a case each

@@ -90,15 +90,18 @@ MUTANTS = {
                 "store/sqlite/store.py",
                 "        return batch.apply(db, changes, check=",
                 "        late = getattr(self, '_late', [])\n"
-                "        claims = [each for each in changes if type(each).__name__ == 'Claim']\n"
-                "        others = [each for each in changes if each not in claims]\n"
-                "        self._late = claims\n"
-                "        effects = iter(batch.apply(db, [*late, *others])[len(late) :])\n"
+                "        is_claim = ['Claim' in type(each).__name__ for each in changes]\n"
+                "        others = [each for each, late in zip(changes, is_claim) if not late]\n"
+                "        known = iter(batch.apply(db, [*late, *others])[len(late) :])\n"
+                "        effects = [None if late else next(known) for late in is_claim]\n"
+                "        claims = [each for each, late in zip(changes, is_claim) if late]\n"
+                "        self._late = [batch._told_by(each, effects) for each in claims]\n"
+                "        records = []\n"
                 "        db.execute('BEGIN IMMEDIATE')\n"
-                "        records = iter([*batch._apply_all(db, claims)])\n"
+                "        batch._apply_all(db, self._late, records)\n"
                 "        db.execute('ROLLBACK')\n"
-                "        whence = [records if each in claims else effects for each in changes]\n"
-                "        return [next(each) for each in whence]\n"
+                "        return [records.pop(0) if late else effect"
+                " for late, effect in zip(is_claim, effects)]\n"
                 "        return batch.apply(db, changes, check=",
             )
         ],

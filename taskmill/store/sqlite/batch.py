@@ -8,7 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import assert_never, cast
+from typing import Literal, assert_never, cast
 
 import attrs
 
@@ -17,6 +17,7 @@ from taskmill.model.changes import (
     CancelWhere,
     Change,
     Claim,
+    ClaimNew,
     Collect,
     Delete,
     Expire,
@@ -57,7 +58,8 @@ from taskmill.store.sqlite.transactions import alone, is_of_the_disk, transactio
 log = logging.getLogger("taskmill.store")
 
 COMPLETED = TaskStatus.COMPLETED
-_COMPLETES, _ARRIVES = -1, -2
+_NOBODY = TaskId(0)
+"""An id that no task has."""
 _DONE = Settled(status=COMPLETED)
 _SHORT = 4096
 """Characters of a result; a longer one is not worth being copied into a list of them."""
@@ -79,13 +81,16 @@ def apply(
         if check is not None:
             check(db)
         try:
-            effects: list[Effect | StoreError] = [*_apply_all(db, changes)]
+            effects: list[Effect | StoreError] = []
+            _apply_all(db, changes, effects)
         except Exception as error:
             if not db.in_transaction or is_of_the_disk(error):
                 raise
             db.execute("ROLLBACK")
             db.execute("BEGIN IMMEDIATE")
-            effects = [_apply_alone(db, change) for change in changes]
+            effects = []
+            for change in changes:
+                effects.append(_apply_alone(db, _told_by(change, effects)))
         tags.finished(db, [*_ended_alone(changes, effects)])
     return effects
 
@@ -135,35 +140,52 @@ def _end_unreadable(db: sqlite3.Connection, claim: Claim, error: Exception) -> s
     return reason
 
 
-def _apply_all(db: sqlite3.Connection, changes: Sequence[Change]) -> Iterator[Effect]:
+def _apply_all(
+    db: sqlite3.Connection, changes: Sequence[Change], effects: list[Effect | StoreError]
+) -> None:
     """Apply ``changes`` in order; those alike that follow each other are one statement.
 
     A statement each would cost twice as much, and each time wait for a busy event loop to let
     this thread go on.
     """
-    for likeness, alike in groupby(changes, _likeness):
-        if likeness is None:
-            yield from (_apply_one(db, change) for change in alike)
-        elif likeness == _COMPLETES:
-            yield from _complete(db, cast("list[Settlement]", [*alike]))
-        elif likeness == _ARRIVES:
-            yield from _arrive(db, cast("list[Submit]", [*alike]))
-        else:
-            yield from _claim(db, cast("list[Claim]", [*alike]))
+    for likeness, group in groupby(changes, _likeness):
+        alike = [_told_by(change, effects) for change in group]
+        match likeness:
+            case (_, _):
+                effects += _claim(db, cast("list[Claim]", alike))
+            case "settle":
+                effects += _complete(db, cast("list[Settlement]", alike))
+            case "submit":
+                effects += _arrive(db, cast("list[Submit]", alike))
+            case None:
+                effects += (_apply_one(db, change) for change in alike)
+            case _:
+                assert_never(likeness)
 
 
-def _likeness(change: Change) -> int | None:
-    """The time of a claim, `_COMPLETES` for a run that has just returned, `_ARRIVES` for the submit
-    of one task that comes from no other; None for the rest."""
-    if isinstance(change, Claim):
-        return change.now_ms
+def _likeness(change: Change) -> tuple[Literal["claim"], int] | Literal["settle", "submit"] | None:
+    """What changes that can be one statement have in common: the time of claims, a run that has
+    just returned, the submit of one task that comes from no other; None for the rest."""
+    if isinstance(change, Claim | ClaimNew):
+        return "claim", change.now_ms
     if isinstance(change, Submit) and len(change.tasks) == 1 and is_root(change.tasks[0]):
-        return _ARRIVES
+        return "submit"
     if isinstance(change, Settlement) and change.status is COMPLETED:
         is_short = change.result is None or len(change.result) <= _SHORT
         if is_short and change.io is None and not change.finalizes:
-            return _COMPLETES
+            return "settle"
     return None
+
+
+def _told_by(change: Change, effects: Sequence[Effect | StoreError]) -> Change:
+    """A claim of what a submit before it has made, by its id; other changes as they are."""
+    if not isinstance(change, ClaimNew):
+        return change
+    submitted = effects[change.place]
+    task = _NOBODY
+    if isinstance(submitted, tuple) and submitted[0].ready is not None:
+        task = submitted[0].id
+    return Claim(task, change.now_ms, change.has_undo)
 
 
 def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:  # noqa: C901 - a case each
@@ -171,6 +193,8 @@ def _apply_one(db: sqlite3.Connection, change: Change) -> Effect:  # noqa: C901 
         case Claim():
             [record] = _claim(db, [change])
             return record
+        case ClaimNew():
+            raise TypeError("which task it is has to be found first")
         case Settlement():
             return run_rule(db, end_run(change))
         case Submit():
