@@ -116,7 +116,8 @@ class Dispatcher:
             self._claiming[ready.id] = ready
         else:
             self.queue.add(ready)
-            self._wake()
+            if self._limits.all.is_open(0) or self.queue.has_urgent:
+                self._wake()
 
     def remove(self, ready: Ready) -> None:
         """A ready task was cancelled or changed, or has expired."""

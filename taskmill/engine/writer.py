@@ -24,6 +24,7 @@ from taskmill.model.changes import (
     Prune,
     Refill,
     Settlement,
+    Submit,
 )
 from taskmill.model.effects import Effect
 from taskmill.model.errors import InvalidState, StoreError, StoreInUse
@@ -39,7 +40,7 @@ _OURS = (Claim, ClaimNew, Settlement, Promote, Refill, Expire, Fire, Collect, Pr
 _AGAIN = (Claim, ClaimNew, Promote, Refill, Expire, Fire, Collect, Prune)
 """Changes that are proposed again where the database refused them."""
 
-_QUIET = frozenset({Claim, ClaimNew, Settlement})
+_QUIET = frozenset({Submit, Claim, ClaimNew, Settlement})
 """Changes whose effects say themselves, by `Writer.wake`, where more is to be proposed for them."""
 
 BATCH = 1000
