@@ -14,7 +14,7 @@ from benchmarks.work import Ledger, batches, find_problem, finish, scheduler
 
 LONGEST = 3.0
 """For how many seconds it is looked at, at the most."""
-SETTLED = 0.1
+SETTLED = 4.0
 """Seconds after the last task until then."""
 
 

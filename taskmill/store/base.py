@@ -100,6 +100,13 @@ class Store(Protocol):
         """The file that holds it; None for a store that no other process can open."""
         ...
 
+    def stamp(self) -> object | None:
+        """What was written last, cheaply; None where only `version` can tell.
+
+        Where it is as it was before a call of `version`, nobody has committed since that.
+        """
+        ...
+
     async def version(self) -> int:
         """A number that changes when anybody else has committed."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from taskmill import Context, Domain, DomainKey, RetryPolicy, Scheduler, Task
+from taskmill import Context, Domain, DomainKey, RetryPolicy, Scheduler, SqliteStore, Task
 from taskmill.testing import virtual_time
-from tests.engine.app import Nap, open_app
+from tests.engine.app import Board, Nap, Work, domains, open_app
 
 pytestmark = pytest.mark.anyio
 
@@ -64,3 +65,38 @@ async def test_retries_of_a_type_that_has_no_handler_here_do_not_count(tmp_path:
             await anyio.sleep(20 * 3600)
             with anyio.fail_after(1):
                 await scheduler.idle()
+
+
+class AskedStore(SqliteStore):
+    """A store that says how often it was asked whether anybody has committed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked = 0
+
+    async def version(self) -> int:
+        self.asked += 1
+        return await super().version()
+
+
+async def test_a_file_that_nobody_writes_to_is_only_glanced_at(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    store, board = AskedStore(path), Board()
+    async with (
+        virtual_time() as clock,
+        Scheduler(store=store, domains=domains(board), clock=clock) as scheduler,
+    ):
+        await scheduler.submit(Nap(name="here"))
+        await scheduler.idle()
+        await anyio.sleep(10)
+        assert store.asked > 10, "what was written a moment ago may be written again unnoticed"
+        os.utime(f"{path}-wal", (1_000_000_000, 1_000_000_000))
+        await anyio.sleep(1)
+        store.asked = 0
+        await anyio.sleep(1000)
+        assert store.asked == 0
+        only_submits = Domain(Work, tasks=[Nap])
+        async with Scheduler(path, domains=[only_submits], dispatch=False) as elsewhere:
+            submitted = await elsewhere.submit(Nap(name="elsewhere"))
+            await elsewhere.wait(submitted.id)
+    assert board.stopped == ["here", "elsewhere"]

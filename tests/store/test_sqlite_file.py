@@ -12,6 +12,7 @@ import sys
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
+from time import time  # noqa: TID251 - the times of files go by it
 from typing import Any
 
 import anyio
@@ -42,6 +43,25 @@ MEGABYTE = "x" * 1024 * 1024
 
 
 # --- the file ------------------------------------------------------------------------------------
+
+
+async def test_the_stamp_of_a_file_tells_each_write_once_it_would_be_another(path: Path) -> None:
+    store = sqlite_store(path)
+    await store.open(now=NOW)
+    assert store.stamp() is None, "what comes in the same moment would leave no trace"
+    for at in (time() - 2.9, time() + 100):
+        os.utime(f"{path}-wal", (at, at))
+        assert store.stamp() is None
+    os.utime(f"{path}-wal", (time() - 10, time() - 10))
+    stamp = store.stamp()
+    assert stamp is not None
+    assert store.stamp() == stamp
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE theirs (a)")
+    assert store.stamp() != stamp
+    await store.close()
+    assert store.stamp() is None
+    assert SqliteStore(":memory:").stamp() is None
 
 
 async def test_only_the_owner_can_read_the_files(path: Path) -> None:

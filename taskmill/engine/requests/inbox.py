@@ -62,8 +62,12 @@ class Inbox:
         """Look whenever another process has written to the file."""
         if self._store.home() is None:
             return
+        stamp = None
         while True:
             await anyio.sleep(self._interval)
+            before, stamp = stamp, self._store.stamp()
+            if stamp is not None and stamp == before:
+                continue
             version = await self._version()
             if version != self._seen:
                 self.look()

@@ -7,7 +7,7 @@ import sys
 import weakref
 from errno import ENOSPC
 from pathlib import Path
-from time import sleep
+from time import sleep, time  # noqa: TID251 - the times of files go by the system's clock
 
 from taskmill.model.errors import StoreError
 
@@ -86,6 +86,23 @@ def identity_of(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+_COARSEST = 3.0
+"""Seconds: the times of files come in steps of up to two."""
+
+
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """The time and the size of a file; None where the next write may leave both as they are.
+
+    Windows notes the time of a write when it likes.
+    """
+    try:
+        found = os.stat(path)  # noqa: PTH116 - as above
+    except OSError:
+        return None
+    is_old = time() - found.st_mtime >= _COARSEST
+    return (found.st_mtime_ns, found.st_size) if is_old and sys.platform != "win32" else None
 
 
 def filesystem_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:

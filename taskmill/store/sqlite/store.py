@@ -38,7 +38,7 @@ from taskmill.model.times import to_ms
 from taskmill.store.sqlite import batch, enlisting, inbox, opening, reading, timetables, visiting
 from taskmill.store.sqlite.carrying import find
 from taskmill.store.sqlite.connection import BUSY_SECONDS, Port
-from taskmill.store.sqlite.files import FileLock, identity_of, lock_of, prepare
+from taskmill.store.sqlite.files import FileLock, identity_of, lock_of, prepare, stamp_of
 from taskmill.store.sqlite.rows import record_of
 from taskmill.store.sqlite.statements import SQL
 from taskmill.store.sqlite.use import describe_settling, describe_use
@@ -215,6 +215,10 @@ class SqliteStore:
     def home(self) -> Path | None:
         """The database file; None for one in memory."""
         return self._path
+
+    def stamp(self) -> tuple[int, int] | None:
+        """When the log was written last, if that is so long ago that it would be another now."""
+        return None if self._path is None else stamp_of(Path(f"{self._path}-wal"))
 
     async def version(self) -> int:
         """A number that changes when another connection has committed."""
