@@ -27,21 +27,23 @@ class AgingRule:
         self.ceiling = aging.ceiling
         self.urgent = aging.urgent if self.is_on else None
 
-    def effective(self, base: int, waited: int) -> int:
-        """The priority after so many milliseconds of waiting; never worse than the base."""
-        if not self.is_on or base <= self.ceiling or waited < self.grace:
-            return base
-        return max(base - (waited - self.grace) // self.step, self.ceiling)
+    def aged(self, base: int, waited: int) -> tuple[int, int | None]:
+        """The priority after so many milliseconds of waiting, and after how many more it changes.
 
-    def next_change(self, base: int, waited: int) -> int | None:
-        """After how many more milliseconds of waiting the effective priority changes next."""
+        It is never worse than the base; None where it does not change any more.
+        """
         if not self.is_on or base <= self.ceiling:
-            return None
+            return base, None
         aged = waited - self.grace
         steps = aged // self.step if aged > 0 else 0
-        if base - steps <= self.ceiling:
-            return None
-        return (steps + 1) * self.step - aged
+        effective = base - steps
+        if effective <= self.ceiling:
+            return self.ceiling, None
+        return effective, (steps + 1) * self.step - aged
+
+    def effective(self, base: int, waited: int) -> int:
+        """The priority after so many milliseconds of waiting."""
+        return self.aged(base, waited)[0]
 
 
 class AgeClock:

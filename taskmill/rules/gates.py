@@ -41,11 +41,15 @@ class Gate(Protocol):
 
 
 class Toll(Gate, Protocol):
-    """A gate that counts: who starts has to `enter` it, and to `leave` it when really stopped."""
+    """A gate that counts: who starts has to `enter` it."""
 
     def enter(self, now_ns: int) -> None:
         """A task starts."""
         ...
+
+
+class Held(Toll, Protocol):
+    """A gate that counts who is behind it: who has entered has to leave when really stopped."""
 
     def leave(self) -> None:
         """A task that entered has stopped."""

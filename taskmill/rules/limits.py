@@ -15,7 +15,7 @@ from taskmill.model.policies import Priority
 from taskmill.model.sharing import Aging, GroupPolicy, IoBudget, RateLimit, Throttle
 from taskmill.model.stages import Stage
 from taskmill.rules.aging import AgingRule
-from taskmill.rules.gates import Gate, GateKind, Shut, Slots, Toll
+from taskmill.rules.gates import Gate, GateKind, Held, Shut, Slots, Toll
 from taskmill.rules.iobudget import IoGate, IoLedger
 from taskmill.rules.pauses import PauseGate, Pauses
 from taskmill.rules.ratelimit import Bucket
@@ -69,6 +69,8 @@ class Lane:
     """The gates it has to pass, in order, besides the cap of the scheduler."""
     tolls: tuple[Toll, ...]
     """Those of them that count what starts."""
+    held: tuple[Held, ...]
+    """Those of them that count what runs."""
     slots: tuple[Slots, ...]
     """Those of them that are caps."""
     group_gates: GroupGates | None
@@ -229,11 +231,12 @@ class Limits:
             gates.append(Shut(GateKind.UNROUTABLE, place))
         slots = (executor, domain) if own is None else (executor, domain, own.slots)
         gates += slots
-        tolls: list[Toll] = [*slots]
+        held: list[Held] = [*slots]
         if limit is not None:
             gates.append(self._pressure_gate(limit))
         if (io := self._io_gate(kind)) is not None:
-            tolls.append(io)
+            held.append(io)
+        tolls: list[Toll] = [*held]
         is_rated = stage.part is Stage.EXECUTE
         if is_rated and (rate := self.rates.get(task_type)) is not None:
             tolls.append(rate)
@@ -245,6 +248,7 @@ class Limits:
             is_urgent=self.preempt_at is not None and priority <= self.preempt_at,
             gates=(*gates, *tolls[len(slots) :]),
             tolls=tuple(tolls),
+            held=tuple(held),
             slots=slots,
             group_gates=own,
             executor=place,

@@ -88,9 +88,6 @@ class Bucket:
                 full_at = now
             self._full_at = full_at + self._per_ns
 
-    def leave(self) -> None:
-        """A token is spent by the start, however long the task runs."""
-
     def give_back(self, taken_at_ns: int) -> None:
         """The start that took a token did not happen after all."""
         is_ours = self._changed_at is None or taken_at_ns >= self._changed_at

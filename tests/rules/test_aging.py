@@ -43,19 +43,18 @@ def test_aging_never_demotes_what_is_past_the_ceiling_already() -> None:
     rule = AgingRule(Aging())
     for base in (Priority.REALTIME, 1, 63, Priority.HIGH):
         assert rule.effective(base, 10**12) == base
-        assert rule.next_change(base, 0) is None
+        assert rule.aged(base, 0) == (base, None)
 
 
 def test_the_first_millisecond_of_age_can_be_a_step() -> None:
     aging = AgingRule(Aging(grace=timedelta(0), step=timedelta(milliseconds=1)))
-    assert aging.effective(128, 1) == 127
-    assert aging.next_change(128, 1) == 1
+    assert aging.aged(128, 1) == (127, 1)
 
 
 def test_without_aging_nothing_changes() -> None:
     rule = AgingRule(None)
     assert rule.effective(255, 10**15) == 255
-    assert rule.next_change(255, 0) is None
+    assert rule.aged(255, 0) == (255, None)
     assert rule.urgent is None
 
 
@@ -165,7 +164,7 @@ def test_the_next_change_comes_in_that_millisecond_and_not_before(
     aging: Aging, base: int, wait: int
 ) -> None:
     rule = AgingRule(aging)
-    change, effective = rule.next_change(base, wait), rule.effective(base, wait)
+    effective, change = rule.aged(base, wait)
     if change is None:
         assert rule.effective(base, 10**9) == effective
     else:

@@ -141,11 +141,9 @@ class LaneQueue:
             if not level.window:
                 continue
             ready_at, task = level.window[0]
-            waited = age.waited(ready_at, now_ms)
-            effective = aging.effective(base, waited)
+            effective, change = aging.aged(base, age.waited(ready_at, now_ms))
             if best is None or (effective, ready_at, task) < best:
                 best, self.base = (effective, ready_at, task), base
-            change = aging.next_change(base, waited)
             if change is not None and (soonest is None or change < soonest):
                 soonest = change
         self.key = best

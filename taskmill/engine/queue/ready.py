@@ -126,6 +126,8 @@ class ReadyQueue:
         if not self._shares.is_fair:
             return
         has_fallen, self._shares.has_fallen = self._shares.has_fallen, False
+        if not (has_fallen or self._woken.by_share):
+            return
         for share in self._shares.running():
             if has_fallen:
                 self._account_changed(share)
@@ -211,8 +213,9 @@ class ReadyQueue:
         """A task takes a slot at the expense of its group."""
         start.share = share
         self._shares.start(share, start.lane.kind.type, start.at_ns)
-        for queue in self._woken.of(share):
-            self._pass_on(queue)
+        if self._woken.by_share:
+            for queue in self._woken.of(share):
+                self._pass_on(queue)
 
     def release(self, start: Start, now_ns: int, *, is_whole: bool) -> None:
         """A slot is free: its group pays for it, and what waited for it wakes."""
@@ -221,8 +224,8 @@ class ReadyQueue:
         if share is not None:
             self._shares.end(share, start.lane.kind.type, start.at_ns, now_ns, is_whole=is_whole)
             self._account_changed(share)
-        for toll in start.lane.tolls:
-            toll.leave()
+        for held in start.lane.held:
+            held.leave()
         if self._parked or self._stalled:
             for gate in start.lane.gates:
                 self.wake(gate)

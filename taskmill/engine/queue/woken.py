@@ -14,7 +14,8 @@ class Woken:
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
-        self._by_share: dict[Share, dict[LaneQueue, None]] = {}
+        self.by_share: dict[Share, dict[LaneQueue, None]] = {}
+        """Empty while shares are off."""
 
     def note(self, queue: LaneQueue, gate: Gate | None) -> None:
         """A gate has woken a lane; None: it has been asked since."""
@@ -22,13 +23,13 @@ class Woken:
         if not self._shares.is_fair:
             return
         if gate is not None:
-            self._by_share.setdefault(queue.share, {})[queue] = None
-        elif queue.share in self._by_share:
-            woken = self._by_share[queue.share]
+            self.by_share.setdefault(queue.share, {})[queue] = None
+        elif queue.share in self.by_share:
+            woken = self.by_share[queue.share]
             woken.pop(queue, None)
             if not woken:
-                del self._by_share[queue.share]
+                del self.by_share[queue.share]
 
     def of(self, share: Share) -> Sequence[LaneQueue]:
         """The lanes of a group."""
-        return list(self._by_share[share]) if share in self._by_share else ()
+        return list(self.by_share[share]) if share in self.by_share else ()
