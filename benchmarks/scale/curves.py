@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -133,7 +134,7 @@ def measure(
     for turn in range(repeat):
         for size, shape in shapes.items():
             told(f"{curve.name} {size:,}: {turn + 1}/{repeat}")
-            path = Path(shutil.copyfile(folder / f"{size}.db", folder / "point.db"))
+            path = _copied(folder / f"{size}.db", folder / "point.db")
             order = Order(path=path, shape=shape, n=n, concurrency=concurrency)
             found[size].append(taken(order))
             for left in folder.glob("point.db*"):
@@ -141,6 +142,15 @@ def measure(
     for size in sizes:
         (folder / f"{size}.db").unlink()
     return {size: middle(points) for size, points in found.items()}
+
+
+def _copied(source: Path, path: Path) -> Path:
+    """A copy that is on the disk, so that it is not being written while something is measured."""
+    with source.open("rb") as whole, path.open("wb") as copy:
+        shutil.copyfileobj(whole, copy, 2**20)
+        copy.flush()
+        os.fsync(copy.fileno())
+    return path
 
 
 def fill_all(
