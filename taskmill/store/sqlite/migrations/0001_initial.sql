@@ -5,8 +5,8 @@ CREATE TABLE taskmill_meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The rules of the states are one CASE: an IN with over two values is made into a table whenever
--- a row is written.
+-- Rules of over two values are a CASE: an IN of so many is made into a table whenever a row is
+-- written, which takes as long as one of its indexes.
 CREATE TABLE taskmill_tasks (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,
     type           TEXT    NOT NULL,
@@ -34,12 +34,19 @@ CREATE TABLE taskmill_tasks (
     parent         INTEGER,
     result         TEXT,
     reason         TEXT,
-    stop_cause     TEXT    CHECK (stop_cause IN ('cancelled', 'superseded', 'failed')),
+    stop_cause     TEXT    CHECK (CASE stop_cause
+        WHEN 'cancelled' THEN 1 WHEN 'superseded' THEN 1 WHEN 'failed' THEN 1
+        ELSE stop_cause IS NULL
+    END),
     preemptions    INTEGER NOT NULL DEFAULT 0 CHECK (preemptions BETWEEN 0 AND run),
     expires_at_ms  INTEGER,
     ttl_ms         INTEGER,
     ttl_from_start INTEGER NOT NULL DEFAULT 0 CHECK (ttl_from_start IN (0, 1)),
-    stage          INTEGER NOT NULL DEFAULT 0 CHECK (stage IN (0, 1, 2, 4, 5, 6, 8, 16, 17, 20, 21)),
+    stage          INTEGER NOT NULL DEFAULT 0 CHECK (CASE stage
+        WHEN 0 THEN 1 WHEN 1 THEN 1 WHEN 2 THEN 1 WHEN 4 THEN 1 WHEN 5 THEN 1 WHEN 6 THEN 1
+        WHEN 8 THEN 1 WHEN 16 THEN 1 WHEN 17 THEN 1 WHEN 20 THEN 1 WHEN 21 THEN 1
+        ELSE 0
+    END),
     memo           TEXT,
     fail_fast      INTEGER NOT NULL DEFAULT 1 CHECK (fail_fast IN (0, 1)),
     has_undo       INTEGER NOT NULL DEFAULT 0 CHECK (has_undo IN (0, 1)),
@@ -126,10 +133,10 @@ CREATE INDEX taskmill_children
     ON taskmill_tasks (parent, finished_at_ms)
     WHERE parent IS NOT NULL;
 
--- What may not start at all if it does not soon.
+-- What may not start at all if it does not soon: neither begun (1, 2) nor on its way in (8).
 CREATE INDEX taskmill_expiring
     ON taskmill_tasks (expires_at_ms)
-    WHERE expires_at_ms IS NOT NULL AND status IN ('pending', 'blocked') AND stage IN (0, 4, 16, 20);
+    WHERE expires_at_ms IS NOT NULL AND status IN ('pending', 'blocked') AND stage & 11 = 0;
 
 -- What still stands for its identity though it has completed.
 CREATE INDEX taskmill_windows

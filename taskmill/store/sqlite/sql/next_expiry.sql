@@ -1,4 +1,4 @@
 -- When the next task expires.
 SELECT min(expires_at_ms)
 FROM taskmill_tasks
-WHERE expires_at_ms IS NOT NULL AND status IN ('pending', 'blocked') AND stage IN (0, 4, 16, 20)
+WHERE expires_at_ms IS NOT NULL AND status IN ('pending', 'blocked') AND stage & 11 = 0
