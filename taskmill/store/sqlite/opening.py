@@ -21,8 +21,8 @@ from taskmill.store.sqlite.rows import pause_of, record_of
 from taskmill.store.sqlite.statements import MIGRATIONS, SQL
 
 CACHE_KIB = 8 * 1024
-"""How much of the file is kept in memory. The system keeps the rest, and each commit takes the longer
-the fuller this is: 0.2 ms with 32 MiB."""
+"""How much of the file is kept in memory. The system keeps the rest, and each commit takes the
+longer the fuller this is: 0.2 ms with 32 MiB."""
 
 
 PAGE = 2048
