@@ -24,7 +24,10 @@ def arrives(change: Change) -> NewTask | None:
 def arrivals_of(
     batch: Sequence[tuple[Change, Any]], limits: Limits, now_ns: int
 ) -> dict[Ready, int]:
-    """What arrives in a batch at gates that are open, and at which place of the batch."""
+    """What arrives in a batch at gates that are open, and at which place of the batch.
+
+    Nothing, where not all of it could have a slot: who goes first is decided when it is there.
+    """
     arrivals: dict[Ready, int] = {}
     if not limits.all.is_open(now_ns):
         return arrivals
@@ -36,7 +39,8 @@ def arrivals_of(
             task = TaskId(_NO_ID + place)
             ready = Ready(new.type, new.group, new.priority, new.ready_at_ms, task)
             arrivals[ready] = place
-    return arrivals
+    room = limits.all.room
+    return arrivals if room is None or len(arrivals) <= room else {}
 
 
 def is_arriving(task: TaskId) -> bool:

@@ -125,6 +125,7 @@ class Dispatcher:
             self._claiming[ready.id] = None
         else:
             self.queue.remove(ready)
+            self._wake()  # others may have waited for it, as for a suspect that is to run alone
 
     def due(self, at_ms: int, *, retry: bool = False) -> None:
         """A task waits in the store until ``at_ms``."""
@@ -217,7 +218,7 @@ class Dispatcher:
     def propose(self, batch: list[tuple[Change, Receive]]) -> Iterator[tuple[Change, Receive]]:
         """The claims that fill the free slots, and the reads that keep the queue filled.
 
-        What ``batch`` submits competes for them, and is claimed with its submit.
+        Where nobody waits, what ``batch`` submits may be claimed with its submit.
         """
         now_ns, now_ms = self._look_at_the_time()
         if not self._is_stopped:
@@ -252,8 +253,11 @@ class Dispatcher:
     def _claims(
         self, batch: list[tuple[Change, Receive]], now_ns: int, now_ms: int
     ) -> Iterator[tuple[Change, Receive]]:
-        """The claims of what starts, which may be what the batch submits."""
-        arrivals = arrivals_of(batch, self._limits, now_ns)
+        """The claims of what starts; where nobody waits, that may be what the batch submits.
+
+        A submit may turn out to make no task. So nobody is to wait for what it took meanwhile.
+        """
+        arrivals = {} if self.queue.has_open else arrivals_of(batch, self._limits, now_ns)
         for ready in arrivals:
             self.queue.add(ready)
         for start in plan(self.queue, self._limits.all, now_ns):

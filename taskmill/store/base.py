@@ -103,7 +103,7 @@ class Store(Protocol):
     def stamp(self) -> object | None:
         """What was written last, cheaply; None where only `version` can tell.
 
-        Where it is as it was before a call of `version`, nobody has committed since that.
+        Where it is as it was before a call of `version`, nobody has begun to commit since that.
         """
         ...
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 import attrs
 import pytest
+from anyio.abc import TaskGroup
 
 from taskmill import (
+    GroupPolicy,
     OnDuplicate,
     RateLimit,
     Scheduler,
@@ -22,7 +26,7 @@ from taskmill import (
     SubmitOutcome,
     TaskStatus,
 )
-from taskmill.model.changes import Change, ClaimNew, Submit
+from taskmill.model.changes import Change, Claim, ClaimNew, Submit
 from taskmill.model.effects import Effect
 from taskmill.testing import virtual_time
 
@@ -78,6 +82,19 @@ async def mill(**options: Any) -> AsyncGenerator[Mill]:
             yield Mill(store, scheduler, board)
 
 
+def meanwhile(
+    group: TaskGroup, *verbs: Callable[[], Coroutine[Any, Any, Any]]
+) -> Callable[[], None]:
+    """Begin one of ``verbs`` after the other, each while a batch is written."""
+    left = [*verbs]
+
+    def begin() -> None:
+        if left:
+            group.start_soon(left.pop(0))
+
+    return begin
+
+
 async def test_a_task_that_may_start_is_on_record_as_running_when_its_submit_returns() -> None:
     async with mill() as m:
         submitted = await m.scheduler.submit(Nap(name="a", seconds=1))
@@ -89,14 +106,97 @@ async def test_a_task_that_may_start_is_on_record_as_running_when_its_submit_ret
         assert all(ClaimNew not in batch for batch in m.store.taken())
 
 
-async def test_of_what_comes_together_the_most_urgent_is_claimed_and_the_rest_in_order() -> None:
+async def test_where_more_comes_than_can_start_it_is_decided_when_all_of_it_is_there() -> None:
     async with mill(max_concurrency=1) as m, anyio.create_task_group() as together:
         for name, priority in (("low", 200), ("high", 10), ("middle", 100)):
             together.start_soon(partial(m.submit, name, 1, priority=priority))
         await anyio.sleep(0.5)
-        assert m.store.taken() == [[Submit, Submit, Submit, ClaimNew]]
+        assert m.store.taken() == [[Submit, Submit, Submit], [Claim]]
         await m.scheduler.idle()
         assert m.board.started == ["high", "middle", "low"]
+
+
+async def test_what_comes_together_and_has_room_begins_together() -> None:
+    async with mill(max_concurrency=3) as m, anyio.create_task_group() as together:
+        for name in "abc":
+            together.start_soon(m.submit, name, 1)
+        await anyio.sleep(0.5)
+        assert m.store.taken() == [[Submit, Submit, Submit, ClaimNew, ClaimNew, ClaimNew]]
+        await m.scheduler.idle()
+        assert sorted(m.board.started) == ["a", "b", "c"]
+
+
+async def test_groups_that_come_together_have_their_shares() -> None:
+    groups = {"a": GroupPolicy(weight=1), "b": GroupPolicy(weight=3)}
+    async with mill(max_concurrency=1, groups=groups) as m:
+        async with anyio.create_task_group() as together:
+            for group in groups:
+                for number in range(100):
+                    together.start_soon(partial(m.submit, f"{group}{number}", 0.01, group=group))
+        await m.scheduler.idle()
+        first = [name[0] for name in m.board.started[:100]]
+        assert (first.count("a"), first.count("b")) == (25, 75)
+
+
+@pytest.mark.parametrize("gate", ["slots", "rate"])
+async def test_submits_that_make_no_task_keep_nobody_waiting(gate: str) -> None:
+    rates = {Nap: RateLimit(2, per=timedelta(hours=1))} if gate == "rate" else {}
+    async with mill(max_concurrency=2 if gate == "slots" else 3, rates=rates) as m:
+        await m.submit("a", 1000)
+        submits = 0
+
+        async def storm() -> None:
+            nonlocal submits
+            while "low" not in m.board.started and submits < 100:
+                submits += 1
+                await m.submit("a", 1000, priority=10, on_duplicate=OnDuplicate.REJECT)
+
+        async with anyio.create_task_group() as clients:
+            low = partial(m.submit, "low", 1, priority=200)
+            m.store.before = meanwhile(clients, storm, low)
+            clients.start_soon(storm)
+        assert submits < 20
+        assert "low" in m.board.started
+
+
+async def test_a_submit_that_makes_no_task_gets_nobody_preempted() -> None:
+    async with mill(max_concurrency=2, preempt_at=64) as m, anyio.create_task_group() as beside:
+        await m.submit("victim", 100, priority=250)
+        again = partial(m.submit, "victim", 100, priority=0, on_duplicate=OnDuplicate.REJECT)
+        await m.submit("urgent", 1, priority=60, delay=timedelta(seconds=1))
+        m.store.before = meanwhile(beside, again)
+        await anyio.sleep(1.5)
+        assert m.board.started == ["victim", "urgent"]
+        assert m.board.stopped == []
+
+
+async def test_what_waits_behind_a_suspect_goes_on_when_that_is_put_off(tmp_path: Path) -> None:
+    path, board = tmp_path / "app.db", Board()
+    options: dict[str, Any] = {"loop_limit": None, "poll_interval": timedelta(hours=1)}
+    async with (
+        virtual_time() as clock,
+        Scheduler(path, domains=domains(board), clock=clock, **options) as scheduler,
+    ):
+        await scheduler.submit(Nap(name="suspect"), delay=timedelta(days=1))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE taskmill_tasks SET stage = 4, due_at_ms = due_at_ms - 86400000")
+    async with (
+        virtual_time() as clock,
+        Scheduler(
+            path, domains=domains(board), clock=clock, max_concurrency=2, shutdown=Stop(), **options
+        ) as scheduler,
+    ):
+        await scheduler.pause()
+        await anyio.sleep(1)
+        await scheduler.submit(Nap(name="long", seconds=100), priority=0)
+        await scheduler.submit(Nap(name="other", seconds=1), priority=200)
+        await scheduler.resume()
+        await anyio.sleep(5)
+        assert board.started == ["long"]
+        suspect, hour = Nap(name="suspect"), timedelta(hours=1)
+        await scheduler.submit(suspect, on_duplicate=OnDuplicate.SUPERSEDE, delay=hour)
+        await anyio.sleep(1)
+        assert board.started == ["long", "other"]
 
 
 async def test_what_waits_already_goes_before_what_comes_with_the_slot_that_it_waited_for() -> None:

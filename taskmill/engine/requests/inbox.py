@@ -23,6 +23,9 @@ log = logging.getLogger("taskmill.inbox")
 LIMIT = 1000
 """How many submits and requests are settled in one batch."""
 
+GLANCES = 9
+"""How often in a row the file is only glanced at: a commit that takes seconds does not show."""
+
 
 class Inbox:
     """Settles what others have left: when it is told to look, and when the file has changed."""
@@ -62,12 +65,14 @@ class Inbox:
         """Look whenever another process has written to the file."""
         if self._store.home() is None:
             return
-        stamp = None
+        stamp, glances = None, 0
         while True:
             await anyio.sleep(self._interval)
             before, stamp = stamp, self._store.stamp()
-            if stamp is not None and stamp == before:
+            if stamp is not None and stamp == before and glances < GLANCES:
+                glances += 1
                 continue
+            glances = 0
             version = await self._version()
             if version != self._seen:
                 self.look()
