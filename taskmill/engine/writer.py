@@ -251,14 +251,19 @@ class Writer:
                 receive(error)
         if self._closing and self.clock.monotonic() - self._closed_at >= LAST_TRIES:
             self._give_up(error)
-        elif not came_meanwhile:
+        elif came_meanwhile:
+            self._lengthen_pause()
+        else:
             await self._rest()
 
     async def _rest(self) -> None:
         """Pause, longer each time, or until something is sent or has changed."""
-        self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+        self._lengthen_pause()
         with anyio.move_on_after(self._pause):
             await self._next_news()
+
+    def _lengthen_pause(self) -> None:
+        self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
 
     def _give_up(self, error: StoreError) -> None:
         number = len(self._waiting)

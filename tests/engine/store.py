@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import anyio.lowlevel
 import attrs
 
 from taskmill import SqliteStore, StoreError
@@ -30,6 +31,8 @@ class FailingStore(SqliteStore):
         if self.batches > self.most_batches:
             raise AssertionError(f"over {self.most_batches} batches were written")
         if self.fails is not None:
+            for _ in range(15):  # a disk takes a moment to say so, and others go on
+                await anyio.lowlevel.checkpoint()
             raise self.fails
         taken = [place for place, change in enumerate(changes) if not self._refuses(change)]
         effects = iter(await super().apply([_moved(changes[place], taken) for place in taken]))

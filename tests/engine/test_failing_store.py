@@ -6,7 +6,7 @@ import signal
 from datetime import timedelta
 from typing import Any
 
-import anyio
+import anyio.lowlevel
 import pytest
 
 from taskmill import (
@@ -105,6 +105,11 @@ async def test_a_store_that_works_again_in_time_gets_what_was_left() -> None:
         assert clock.monotonic() <= 1 + 5 + 5
 
 
+async def turns(number: int) -> None:
+    for _ in range(number):
+        await anyio.lowlevel.checkpoint()
+
+
 async def mend(store: FailingStore, after: float) -> None:
     await anyio.sleep(after)
     store.fails = None
@@ -135,6 +140,32 @@ async def test_a_failing_store_is_tried_again_at_a_measured_pace() -> None:
         await scheduler.idle()
         await anyio.sleep(30)
         assert await scheduler.count(status=TaskStatus.COMPLETED) == 50
+
+
+async def test_a_failure_that_lasts_is_logged_once_however_many_callers_meet_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, told = FailingStore(), list[str]()
+    async with virtual_time() as clock, scheduler_on(store, clock) as scheduler:
+
+        async def submit(place: int) -> None:
+            await turns(10 * place)
+            for _ in range(3):
+                await outcome_of(scheduler.submit(Nap(name="lost")), told)
+
+        await anyio.sleep(1)
+        store.fails = StoreError("disk gone")
+        async with anyio.create_task_group() as callers:
+            for place in range(3):
+                callers.start_soon(submit, place)
+        store.fails = None
+        await scheduler.submit(Nap(name="found"))
+        await scheduler.idle()
+    assert told == ["StoreError"] * 9
+    assert [record.getMessage().split(",")[0] for record in caplog.records] == [
+        "writing failed",
+        "writing works again",
+    ]
 
 
 async def test_a_claim_that_is_refused_alone_is_not_tried_again_at_once() -> None:
