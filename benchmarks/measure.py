@@ -33,8 +33,12 @@ class Figures:
 
     @property
     def ratio(self) -> float:
-        """The median of the scenario over that of its first floor."""
-        return median(self.samples) / max(median(self.floors[0][1]), 1e-9)
+        """That of a run to its first floor in the same turn: the one in the middle.
+
+        A machine that is slow for some of the turns is so for both.
+        """
+        pairs = zip(self.samples, self.floors[0][1], strict=True)
+        return statistics.median(own.value / max(floor.value, 1e-9) for own, floor in pairs)
 
 
 def median(samples: Sequence[Sample]) -> float:
@@ -45,7 +49,10 @@ def median(samples: Sequence[Sample]) -> float:
 def measure(
     scenarios: Sequence[Scenario], setting: Setting, *, repeat: int, told: Callable[[str], None]
 ) -> list[Figures]:
-    """Run every scenario and its floors ``repeat`` times, in turns; ``told`` hears of each."""
+    """Run every scenario and its floors ``repeat`` times, in turns; ``told`` hears of each.
+
+    In every other turn a scenario comes before its floors.
+    """
     taken = [
         Figures(scenario, [], [(floor, []) for floor in scenario.floors]) for scenario in scenarios
     ]
@@ -54,9 +61,12 @@ def measure(
             scenario = figures.scenario
             told(f"{scenario.name} {turn + 1}/{repeat}")
             own = scenario.setting(setting)
-            figures.samples.append(_sample(scenario.measure, own))
-            for floor, samples in figures.floors:
-                samples.append(_sample(floor.measure, own))
+            runs = [
+                (scenario.measure, figures.samples),
+                *((floor.measure, samples) for floor, samples in figures.floors),
+            ]
+            for run, samples in reversed(runs) if turn % 2 else runs:
+                samples.append(_sample(run, own))
     return taken
 
 
