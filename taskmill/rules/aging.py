@@ -76,7 +76,7 @@ class AgeClock:
     def waited(self, ready_at: int, now: int) -> int:
         """For how many milliseconds a task has waited that became ready at ``ready_at``."""
         if not self._starts or self._ends[-1] <= ready_at:
-            return max(0, now - ready_at)
+            return now - ready_at if now > ready_at else 0
         paused = self._paused_until(now) - self._paused_until(ready_at)
         return max(0, now - ready_at - max(0, paused))
 

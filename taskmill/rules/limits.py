@@ -338,7 +338,7 @@ class Limits:
         return [gates.slots, gates.rate]
 
     def keep(self, lane: Lane, now_ns: int) -> None:
-        """A task of ``lane`` starts: its group's bucket is to be known until it is full again."""
+        """A lane is forgotten: the bucket of its group is to be known until it is full again."""
         gates = lane.group_gates
         if gates is None or gates.rate.limit is None or lane.group is None:
             return

@@ -8,6 +8,13 @@ from collections.abc import Iterable
 
 SECOND = 1_000_000_000
 
+TICK = 10_000_000
+"""Nanoseconds of slot time, by weight, by which groups may differ and still be level.
+
+In a tick the older task goes first. An exact order would let chance decide between groups of short
+tasks, and have each task that starts be far from the last one in the store.
+"""
+
 
 class Share:
     """One group's account. Times are nanoseconds; what is scaled is times the common multiple.
@@ -50,14 +57,17 @@ class Share:
 class Shares:
     """The accounts of all groups.
 
-    `value` is what a group has used for its weight: the next task comes from the competing group
-    with the smallest. `floor` is the virtual time: whoever starts to compete is raised to it.
+    `value` is what a group has used for its weight, exactly. The next task comes from the
+    competing group with the smallest `tick`. `floor` is the virtual time: whoever starts to
+    compete is raised to it.
     """
 
     def __init__(self, weights: Iterable[int] = (), *, is_fair: bool = False) -> None:
         self.is_fair = is_fair
         self.floor = 0
+        self.floor_tick = 0
         self._scale = math.lcm(1, *weights)
+        self._tick = self._scale * TICK
         self._shares: dict[str | None, Share] = {}
         self._many = 1024
         self._running: dict[Share, None] = {}
@@ -102,14 +112,20 @@ class Shares:
         if behind > 0:
             share.paid += behind
 
-    def raise_floor(self, value: int) -> None:
-        """The smallest value of a competing group is this."""
-        self.floor = max(self.floor, value)
+    def raise_floor(self, tick: int) -> None:
+        """The first tick of a competing group is this: the floor is at least one tick behind it.
+
+        So a group that submits one task at a time is not raised past what it has yet to use.
+        """
+        if tick - 1 > self.floor_tick:
+            self.floor_tick = tick - 1
+            self.floor = self.floor_tick * self._tick
 
     def nothing_waited(self, now: int) -> None:
         """Until now nothing waited, so everybody starts level."""
         running = (self.value(share, now) for share in self._running)
         self.floor = max(self.floor, self._highest, max(running, default=0))
+        self.floor_tick = self.floor // self._tick
 
     def start(self, share: Share, task_type: str, now: int) -> None:
         """A task of the group takes a slot."""
@@ -158,6 +174,16 @@ class Shares:
         """The same among the groups at a gate, where being held there does not change the order."""
         return share.turn + self._charge(share, now) if share.held else share.turn
 
+    def tick(self, share: Share, now: int) -> int:
+        """The value of a group in ticks, at least that of the floor: in one tick all are level."""
+        value = self.value(share, now)
+        return value // self._tick if value > self.floor else self.floor_tick
+
+    def least_tick(self, share: Share) -> int:
+        """The tick of a group without its running tasks."""
+        paid = share.paid
+        return paid // self._tick if paid > self.floor else self.floor_tick
+
     def _charge(self, share: Share, now: int) -> int:
         charge = 0
         for task_type, starts in share.running.items():
@@ -205,6 +231,7 @@ class Shares:
         if factor == 1:
             return
         self._scale *= factor
+        self._tick *= factor
         self.floor *= factor
         self._highest *= factor
         for share in self._shares.values():

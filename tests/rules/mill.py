@@ -354,8 +354,7 @@ class Oracle(Queue):
         share = limits.share(ready.group)
         if share.held < share.min_slots:
             return (1, share.held / share.min_slots, share.name, own)
-        value = max(shares.value(share, self.yard.now_ns), shares.floor)
-        return (2, value, share.held / share.weight, share.turn, share.name, own)
+        return (2, shares.tick(share, self.yard.now_ns), share.held / share.weight, own)
 
     def effective(self, ready: Ready) -> int:
         clock = self.yard.limits.pauses.age_clock(ready.type.partition("::")[0], ready.group)
@@ -365,7 +364,7 @@ class Oracle(Queue):
 
 def _merit(place: tuple[object, ...]) -> tuple[object, ...]:
     """The part of a place that matters: of groups that have used the same, any may go."""
-    return place[:2] if len(place) == 6 else place
+    return place[:2] if place[0] == 2 and len(place) == 4 else place
 
 
 def gates_are_open(yard: Mill, ready: Ready) -> bool:

@@ -97,17 +97,17 @@ def test_a_task_that_waits_for_a_slot_ages() -> None:
 def test_a_task_that_has_aged_past_urgent_goes_before_all_shares() -> None:
     aging = Aging(grace=timedelta(0), step=timedelta(seconds=1), ceiling=64, urgent=100)
     yard = mill(slots=1, aging=aging, fair=True)
-    for number in range(1, 6):
-        yard.add(task(number, group="red", priority=110))
-        yard.start()
-        yard.wait(1)
-        yard.finish(task(number, group="red", priority=110))
-    red, green = task(8, group="red", priority=110), task(9, group="green", at=1_000_000)
+    red, green = task(1, group="red", priority=110), task(2, group="green", at=1_000_000)
     yard.add(red, green)
+    assert yard.start() == [red]
+    yard.wait(20)
+    yard.finish(red)
+    red = task(3, group="red", priority=110, at=20_000)
+    yard.add(red)
     assert checked(yard, aging=aging) == [green], "it has used less"
-    yard.wait(9)
+    yard.wait(10)
     yard.finish(green)
-    green = task(10, group="green", at=1_000_000)
+    green = task(4, group="green", at=1_000_000)
     yard.add(green)
     assert checked(yard, aging=aging) == [red]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from taskmill.model.changes import Ready
 from taskmill.model.sharing import GroupPolicy
-from taskmill.rules.shares import Share, Shares
+from taskmill.rules.shares import TICK, Share, Shares
 from tests.rules.mill import SECOND, Mill, checked, mill, task
 
 TENTH = SECOND // 10
@@ -72,14 +72,14 @@ def test_estimates_follow_what_types_take_and_else_all_types() -> None:
 def test_who_starts_to_compete_is_raised_to_the_floor_and_never_lowered() -> None:
     shares = Shares(is_fair=True)
     idle, ahead = shares.open("idle", 1, 0), shares.open("ahead", 1, 0)
-    ahead.paid = 900
-    shares.raise_floor(500)
-    shares.raise_floor(400)
-    assert shares.floor == 500
+    ahead.paid = 9 * TICK
+    shares.raise_floor(6)
+    shares.raise_floor(5)
+    assert shares.floor == 5 * TICK
     shares.compete(idle, 0)
     shares.compete(ahead, 0)
-    assert (shares.value(idle, 0), shares.value(ahead, 0)) == (500, 900)
-    assert shares.open("new", 1, 0).paid == 500
+    assert (shares.value(idle, 0), shares.value(ahead, 0)) == (5 * TICK, 9 * TICK)
+    assert shares.open("new", 1, 0).paid == 5 * TICK
 
 
 def test_when_nothing_waited_everybody_starts_level() -> None:
@@ -94,11 +94,25 @@ def test_when_nothing_waited_everybody_starts_level() -> None:
     assert shares.floor == shares.value(running, 5 * SECOND)
 
 
+def test_groups_in_one_tick_are_level_and_the_oldest_task_goes_first() -> None:
+    yard = mill(slots=1, fair=True)
+    first, older = task(1, group="b"), task(2, group="b", at=1)
+    younger, oldest = task(3, group="a", at=2), task(4, group="b", at=1)
+    yard.add(first, older, younger, oldest)
+    assert yard.start() == [first]
+    yard.wait(0.004)
+    yard.finish(first)
+    assert yard.start() == [older], "though its group has used more"
+    yard.wait(0.01)
+    yard.finish(older)
+    assert yard.start() == [younger], "a tick more counts"
+
+
 def test_another_policy_starts_a_group_over_at_the_floor() -> None:
     shares = Shares(is_fair=True)
     share = shares.open("a", 1, 0)
     shares.start(share, "t", 0)
-    shares.raise_floor(3 * SECOND)
+    shares.raise_floor(3 * SECOND // TICK + 1)
     shares.change(share, 4, 2, 9 * SECOND)
     assert shares.value(share, 9 * SECOND) == shares.floor
     assert (share.weight, share.min_slots) == (4, 2)
@@ -348,7 +362,7 @@ def test_changing_weights_for_ever_keeps_nothing() -> None:
     for number in range(200):
         yard.set_group("red", GroupPolicy(weight=1 + number % 3))
     share = yard.limits.share("red")
-    assert len(yard.queue._pools[share]) <= 3
+    assert len(yard.queue._parked_of.get(share, ())) <= 3
 
 
 def test_ten_thousand_groups_that_came_and_went_leave_no_accounts() -> None:
@@ -443,8 +457,9 @@ def test_values_are_exactly_those_of_the_formula(  # noqa: C901 - one branch for
                 model.accounts[name].base += max(Fraction(0), behind)
             case "raise", int(_), _ if mine:
                 lowest = min(mine, key=lambda name: model.value(name, now))
-                shares.raise_floor(shares.value(mine[lowest], now))
-                model.floor = max(model.floor, model.value(lowest, now))
+                shares.raise_floor(shares.tick(mine[lowest], now))
+                tick = model.value(lowest, now) // TICK
+                model.floor = max(model.floor, Fraction((tick - 1) * TICK))
             case "change", str(name), int(weight):
                 shares.change(mine[name], weight, 0, now)
                 model.accounts[name].weight = weight

@@ -122,6 +122,19 @@ def test_a_submitter_of_one_task_at_a_time_gets_its_half_and_no_more() -> None:
     assert abs(time["a"] - time["b"]) <= 0.02 * sum(time.values())
 
 
+def test_a_submitter_of_one_short_task_at_a_time_gets_its_tenth_too() -> None:
+    """It is level with nine others for ten of its tasks, and its head is the youngest of all."""
+    moment = Constant(seconds(0.001))
+    clients = Clients(count=1, think=seconds(0.0003))
+    one_by_one = Arrivals(type="d", group="a", when=clients, runs=moment)
+    others = [backlog(700, f"b{n}", runs=0.001) for n in range(9)]
+    seen = watch(fair(workload(one_by_one, *others, slots=1, until=5)))
+    time = seen.slot_time(len(seen.starts))
+    assert abs(time["a"] - sum(time.values()) / 10) <= 0.02 * sum(time.values())
+    runs = [list(run) for _, run in groupby(run.task.ready.group == "a" for _, run in seen.starts)]
+    assert max(map(len, runs)) <= 110, "the others wait for it, or it for them, for a tick each"
+
+
 @pytest.mark.parametrize("cap", [1, 4])
 @pytest.mark.parametrize("runs", [Constant(seconds(1)), Exponential(seconds(1))], ids=str)
 def test_groups_behind_one_capped_domain_neither_starve_nor_burst(

@@ -123,29 +123,26 @@ class LaneQueue:
                 ready_at, task = level.window[0]
                 self.base, self.key = base, (base, ready_at, task)
 
-    def age_clock(self, pauses: Pauses) -> AgeClock:
-        """The clock by which its tasks age."""
-        if self._clock is None or self._clock_of != pauses.changes:
-            self._clock = pauses.age_clock(self.lane.kind.domain, self.lane.group)
-            self._clock_of = pauses.changes
-        return self._clock
-
-    def find_aged_head(self, aging: AgingRule, age: AgeClock, now_ms: int) -> int | None:
+    def find_aged_head(self, aging: AgingRule, pauses: Pauses, now_ms: int) -> int | None:
         """Find the best task that is in a window, by effective priority.
 
         Return after how many milliseconds, at the soonest, that of any head changes.
         """
+        age = self._clock
+        if age is None or self._clock_of != pauses.changes:
+            age = self._clock = pauses.age_clock(self.lane.kind.domain, self.lane.group)
+            self._clock_of = pauses.changes
         best: Key | None = None
         soonest: int | None = None
         for base, level in self.levels.items():
-            if not level.window:
-                continue
-            ready_at, task = level.window[0]
-            effective, change = aging.aged(base, age.waited(ready_at, now_ms))
-            if best is None or (effective, ready_at, task) < best:
-                best, self.base = (effective, ready_at, task), base
-            if change is not None and (soonest is None or change < soonest):
-                soonest = change
+            if level.window:
+                ready_at, task = level.window[0]
+                effective, change = aging.aged(base, age.waited(ready_at, now_ms))
+                key = (effective, ready_at, task)
+                if best is None or key < best:
+                    best, self.base = key, base
+                if soonest is None or (change is not None and change < soonest):
+                    soonest = change
         self.key = best
         return soonest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from taskmill.engine.queue.lanes import Key, LaneQueue
 from taskmill.rules.gates import Gate
@@ -13,111 +13,120 @@ from taskmill.rules.shares import Share, Shares
 
 T = TypeVar("T", bound=Hashable)
 
+Entry: TypeAlias = tuple[Any, ...]
+"""Of a heap: a key, and behind it what it is the key of."""
+
 _SLACK = 64
+
+_GONE = (-1,)
+"""Before every place: a group without lanes is to be met and forgotten at once."""
 
 
 class Heap(Generic[T]):
-    """Items by a key of three parts that may have changed since they were pushed.
+    """Items by a key that may have changed since they were pushed.
 
     `key` says an item's present key, or None for one that does not belong here any more. An item
     whose key got smaller has to be pushed again; one whose key grew is put right when it is met.
-    Each item has one entry that counts; those it had before are dropped when they are met.
+    With the entry under which it is met, `key` may say less than its present key, for as long as
+    that is beyond the entry. Each item has one entry that counts; those it had before are dropped
+    when they are met.
     """
 
     __slots__ = ("_counts", "_key", "_limit", "_pushed", "entries")
 
-    def __init__(self, key: Callable[[T], tuple[Any, Any, Any] | None]) -> None:
+    def __init__(self, key: Callable[[T, Entry], tuple[Any, ...] | None]) -> None:
         self._key = key
-        self.entries: list[tuple[Any, Any, Any, int, T]] = []
+        self.entries: list[Entry] = []
         """A heap: the parts of the key, a number that no other entry has, the item."""
-        self._counts: dict[T, tuple[Any, Any, Any, int, T]] = {}
+        self._counts: dict[T, Entry] = {}
         self._pushed = 0
         self._limit = _SLACK
 
     def push(self, item: T) -> None:
         """Enter an item under its present key."""
-        key = self._key(item)
+        key = self._key(item, ())
         if key is None:
             return
         entered = self._counts.get(item)
-        if entered is not None and entered[:3] <= key:
+        if entered is not None and entered[:-2] <= key:
             return
         self._pushed += 1
-        entry = self._counts[item] = (*key, self._pushed, item)
+        entry = self._counts[item] = key + (self._pushed, item)  # noqa: RUF005 - half the time
         heappush(self.entries, entry)
         if len(self.entries) > self._limit:
             self._compact()
+
+    def find(self, item: T) -> Entry | None:
+        """The entry of an item, if it has one."""
+        return self._counts.get(item)
 
     def peek(self) -> T | None:
         """The item with the smallest key."""
         entries, counts = self.entries, self._counts
         while entries:
             entry = entries[0]
-            item = entry[4]
+            item: T = entry[-1]
             if counts.get(item) is not entry:
                 heappop(entries)
                 continue
-            key = self._key(item)
+            key = self._key(item, entry)
             if key is None:
                 heappop(entries)
                 del counts[item]
-            elif key == entry[:3]:
+            elif key == entry[:-2]:
                 return item
             else:
-                entry = counts[item] = (*key, entry[3], item)
+                entry = counts[item] = key + entry[-2:]
                 heapreplace(entries, entry)
         return None
 
-    def pop(self) -> None:
-        """Take the item out that `peek` returned."""
-        del self._counts[heappop(self.entries)[4]]
-
     def _compact(self) -> None:
         """Drop what does not count, so that the heap stays as small as its items are many."""
-        keys = ((entry, self._key(entry[4])) for entry in self._counts.values())
-        self.entries = [(*key, entry[3], entry[4]) for entry, key in keys if key is not None]
-        self._counts = {entry[4]: entry for entry in self.entries}
+        keys = ((entry, self._key(entry[-1], ())) for entry in self._counts.values())
+        self.entries = [(*key, *entry[-2:]) for entry, key in keys if key is not None]
+        self._counts = {entry[-1]: entry for entry in self.entries}
         heapify(self.entries)
         self._limit = _SLACK + 2 * len(self.entries)
 
     def items(self) -> Iterable[T]:
         """Every item that belongs here."""
-        return [item for item in self._counts if self._key(item) is not None]
+        return [item for item in self._counts if self._key(item, ()) is not None]
 
 
 class Lanes:
     """The lanes of one group that are in one pool: most have one, which needs no heap."""
 
-    __slots__ = ("_heap", "_one", "_pool")
+    __slots__ = ("_pool", "heap", "one")
 
     def __init__(self, pool: Pool, queue: LaneQueue) -> None:
         self._pool = pool
-        self._one = queue
-        self._heap: Heap[LaneQueue] | None = None
+        self.one = queue
+        """The only one, which may have left the pool; of no account where there is a heap."""
+        self.heap: Heap[LaneQueue] | None = None
 
     def push(self, queue: LaneQueue) -> None:
         """A lane has a new key, or came in."""
-        if self._heap is None:
-            if queue is self._one or self._one.pool is not self._pool:
-                self._one = queue
+        if self.heap is None:
+            if queue is self.one or self.one.pool is not self._pool:
+                self.one = queue
                 return
-            self._heap = Heap(self._key_of)
-            self._heap.push(self._one)
-        self._heap.push(queue)
+            self.heap = Heap(self._key_of)
+            self.heap.push(self.one)
+        self.heap.push(queue)
 
     def first(self) -> LaneQueue | None:
         """The lane with the best head."""
-        if self._heap is not None:
-            return self._heap.peek()
-        return self._one if self._one.pool is self._pool else None
+        if self.heap is not None:
+            return self.heap.peek()
+        return self.one if self.one.pool is self._pool else None
 
     def all(self) -> Iterable[LaneQueue]:
         """Every lane."""
-        if self._heap is not None:
-            return self._heap.items()
-        return [self._one] if self._one.pool is self._pool else []
+        if self.heap is not None:
+            return self.heap.items()
+        return [self.one] if self.one.pool is self._pool else []
 
-    def _key_of(self, queue: LaneQueue) -> Key | None:
+    def _key_of(self, queue: LaneQueue, _: Entry) -> Key | None:
         return queue.key if queue.pool is self._pool else None
 
 
@@ -134,8 +143,7 @@ class Pool:
         self._lanes: dict[Share, Lanes] = {}
         self._urgent: Heap[LaneQueue] = Heap(self._urgent_key)
         self._needy: Heap[Share] = Heap(self._need_of)
-        self._level: Heap[Share] = Heap(self._turn_of)
-        self._ahead: Heap[Share] = Heap(self._value_of)
+        self._order: Heap[Share] = Heap(self._place_of)
         self._now = 0
         self._many = _SLACK
         self._size = 0
@@ -175,20 +183,29 @@ class Pool:
             self._lanes[queue.share] = Lanes(self, queue)
             if self.gate is not None:
                 queue.share.turn = max(queue.share.turn, self._turn)
-            self.note(queue.share)
         else:
             lanes.push(queue)
+        if self._shares.is_fair:
+            if queue.share.min_slots:
+                self._needy.push(queue.share)
+            self._order.push(queue.share)
         if queue.is_urgent:
             self._urgent.push(queue)
 
-    def note(self, share: Share) -> bool:
-        """The account of a group has changed; return whether it may have lanes in it."""
+    def account_changed(self, share: Share) -> bool:
+        """A group has used or been given back slot time; return whether it may have lanes here."""
         if share not in self._lanes:
             return False
-        if self._shares.is_fair:
-            if share.min_slots:
-                self._needy.push(share)
-            self._ahead.push(share)
+        if share.min_slots:
+            self._needy.push(share)
+        entry = self._order.find(share)
+        if (
+            self.gate is not None
+            or entry is None
+            or entry[1]
+            or entry[0] > self._shares.least_tick(share)
+        ):
+            self._order.push(share)
         return True
 
     def lanes(self) -> list[LaneQueue]:
@@ -221,27 +238,16 @@ class Pool:
         self._next_of_shares(raises_floor=True)
 
     def _next_of_shares(self, *, raises_floor: bool) -> LaneQueue | None:
-        """The first lane of the group with the smallest value; all at the floor are equal."""
-        shares = self._shares
-        ahead, level = self._ahead, self._level
-        next_ahead = ahead.peek()
-        while next_ahead is not None and ahead.entries[0][0] <= shares.floor:
-            ahead.pop()
-            level.push(next_ahead)
-            next_ahead = ahead.peek()
-        while level.entries and (share := level.peek()) is not None:
-            if shares.value(share, self._now) > shares.floor:
-                level.pop()
-                ahead.push(share)
-                next_ahead = ahead.peek()
-            elif (first := self._first_of(share)) is not None:
+        """The first lane of the group that goes first."""
+        order = self._order
+        while (share := order.peek()) is not None:
+            first = self._lanes[share].first()
+            if first is not None:
+                tick = order.entries[0][0]
+                if raises_floor and tick > self._shares.floor_tick:
+                    self._shares.raise_floor(tick)
                 return first
-        while next_ahead is not None:
-            if (first := self._first_of(next_ahead)) is not None:
-                if raises_floor:
-                    shares.raise_floor(ahead.entries[0][0])
-                return first
-            next_ahead = ahead.peek()
+            del self._lanes[share]
         return None
 
     def _first_of(self, share: Share) -> LaneQueue | None:
@@ -260,22 +266,33 @@ class Pool:
 
     # --- the keys of its heaps ---
 
-    def _urgent_key(self, queue: LaneQueue) -> Key | None:
+    def _urgent_key(self, queue: LaneQueue, _: Entry) -> Key | None:
         return queue.key if queue.pool is self and queue.is_urgent else None
 
-    def _need_of(self, share: Share) -> tuple[float, int, str] | None:
-        need = self._shares.need(share) if share in self._lanes else None
-        return None if need is None else (need[0], 0, need[1])
+    def _need_of(self, share: Share, _: Entry) -> tuple[float, str] | None:
+        return self._shares.need(share) if share in self._lanes else None
 
-    def _turn_of(self, share: Share) -> tuple[int, float, str] | None:
-        if share not in self._lanes:
-            return None
-        turn = 0 if self.gate is None else self._shares.turn(share, self._now)
-        return turn, share.held / share.weight, share.name
+    def _place_of(self, share: Share, entry: Entry) -> tuple[float, ...] | None:
+        """Groups that are level go by the fewest slots held, then by their best heads.
 
-    def _value_of(self, share: Share) -> tuple[int, float, str] | None:
-        if share not in self._lanes:
+        A group is first met where it would be if it held nothing: most have left their slots by
+        then, and need not be moved for that.
+        """
+        lanes = self._lanes.get(share)
+        if lanes is None:
             return None
-        if not share.held:  # as most groups of many
-            return share.paid, 0.0, share.name
-        return self._shares.value(share, self._now), share.held / share.weight, share.name
+        first = lanes.one if lanes.heap is None else lanes.heap.peek()
+        key = first.key if first is not None and first.pool is self else None
+        if key is None:
+            return _GONE
+        effective, ready_at, task = key
+        shares = self._shares
+        if self.gate is not None:
+            # all are level that its being closed has kept behind: they go by their turns first
+            tick, turn = shares.tick(share, self._now), shares.turn(share, self._now)
+            return tick, turn, share.held / share.weight, effective, ready_at, task
+        place = (shares.least_tick(share), 0.0, effective, ready_at, task)
+        if share.held and entry >= place:
+            tick = shares.tick(share, self._now)
+            return tick, share.held / share.weight, effective, ready_at, task
+        return place

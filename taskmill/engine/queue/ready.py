@@ -42,7 +42,8 @@ class ReadyQueue:
         self._tokens: Timers[Bucket] = Timers()
         self._urgent: dict[LaneQueue, None] = {}
         self._woken = Woken(self._shares)
-        self._pools: dict[Share, dict[Pool, None]] = {}
+        self._parked_of: dict[Share, dict[Pool, None]] = {}
+        """Where lanes of a group may be parked."""
         self._stalled: dict[Gate, dict[Gate, None]] = {}
         self._chosen: LaneQueue | None = None
         self._startable = Startable(limits.pauses)
@@ -149,12 +150,12 @@ class ReadyQueue:
         level.count -= 1
         self._startable.change(queue, -1)
         ready = Ready(lane.kind.type, lane.group, base, ready_at_ms, TaskId(task), int(lane.stage))
-        start = Start(lane=lane, ready=ready, effective=effective, at_ns=now_ns)
+        start = Start(lane, ready, effective, now_ns)
         if self._shares.is_fair:
             self.charge(start, queue.share)
-        self._limits.keep(lane, now_ns)
         self._rekey(queue)
-        self._note(queue, base)
+        if level.tail is not None or not level.window:
+            self._note(queue, base)
         return start
 
     def park(self, gate: Gate) -> None:
@@ -240,7 +241,7 @@ class ReadyQueue:
         self._open = Pool(self._shares)
         self._parked.clear()
         self._stalled.clear()
-        self._pools.clear()
+        self._parked_of.clear()
         for queue in self._lanes.values():
             self._leave(queue)
             queue.share = self._share(queue.lane.group)
@@ -330,11 +331,8 @@ class ReadyQueue:
         if pool is not None:
             pool.enter(queue)
             pool.push(queue)
-            if self._shares.is_fair:
-                pools = self._pools.setdefault(queue.share, {})
-                if pool not in pools:
-                    pools[pool] = None
-                    pool.note(queue.share)
+            if pool is not self._open and self._shares.is_fair:
+                self._parked_of.setdefault(queue.share, {})[pool] = None
 
     def _rekey(self, queue: LaneQueue) -> None:
         """The head of a lane changed: it takes its new place, or none while no head is known.
@@ -344,15 +342,14 @@ class ReadyQueue:
         """
         before, aging = queue.key, self._limits.aging
         if aging.is_on:
-            age = queue.age_clock(self._limits.pauses)
-            change = queue.find_aged_head(aging, age, self._now_ms)
+            change = queue.find_aged_head(aging, self._limits.pauses, self._now_ms)
             if change is not None:
                 self._ages.set(queue, self._now_ms + change)
         else:
             queue.find_head()
         if queue.key is None:
-            self._pass_on(queue)
             self._move(queue, None)
+            self._pass_on(queue)
             return
         queue.is_urgent = queue.lane.is_urgent or (
             aging.urgent is not None and queue.key[0] <= aging.urgent
@@ -360,12 +357,11 @@ class ReadyQueue:
         if queue.pool is None:
             self._move(queue, self._open)
             return
+        if before is not None and before < queue.key:
+            self._pass_on(queue)
+            return
         queue.pool.push(queue)
-        got_worse = before is not None and before < queue.key
-        if queue.pool is self._open:
-            if got_worse:
-                self._pass_on(queue)
-        elif not got_worse and queue.pool.gate is not None:
+        if queue.pool.gate is not None:
             self.wake(queue.pool.gate)
 
     def _pass_on(self, queue: LaneQueue) -> None:
@@ -376,11 +372,12 @@ class ReadyQueue:
             self.wake(gate)
 
     def _account_changed(self, share: Share) -> None:
-        pools = self._pools.get(share)
-        if pools is None:
+        self._open.account_changed(share)
+        if share not in self._parked_of:
             return
+        pools = self._parked_of[share]
         for pool in list(pools):
-            if not pool.note(share):
+            if not pool.account_changed(share):
                 del pools[pool]
             elif pool.gate is not None:
                 self.wake(pool.gate)
@@ -396,6 +393,7 @@ class ReadyQueue:
             if not queue.levels:
                 self._leave(queue)
                 lane = queue.lane
+                self._limits.keep(lane, self._now_ns)
                 band = self._limits.band(priority)
                 del self._lanes[lane.kind.type, lane.group, band, int(lane.stage)]
                 self._urgent.pop(queue, None)
@@ -408,4 +406,4 @@ class ReadyQueue:
         share.competing -= queue.competes
         queue.competes = False
         if not share.lanes:
-            self._pools.pop(share, None)
+            self._parked_of.pop(share, None)
