@@ -357,8 +357,9 @@ class ReadyQueue:
         if queue.pool is None:
             self._move(queue, self._open)
             return
-        if before is not None and before < queue.key:
-            self._pass_on(queue)
+        if before is not None and before <= queue.key:
+            if before != queue.key:
+                self._pass_on(queue)
             return
         queue.pool.push(queue)
         if queue.pool.gate is not None:
