@@ -84,7 +84,7 @@ class Shares:
         if share is None:
             if len(self._shares) > self._many:
                 self._forget()
-            self._fit(weight)
+            self.fit(weight)
             share = self._shares[group] = Share(group or "", weight, min_slots)
             share.paid = self.floor
         return share
@@ -99,10 +99,23 @@ class Shares:
 
     def change(self, share: Share, weight: int, min_slots: int, now: int) -> None:
         """Another policy holds from now on; the group starts over at the floor."""
-        self._fit(weight)
+        self.fit(weight)
         share.weight, share.min_slots = weight, min_slots
         share.paid += self.floor - self.value(share, now)
         self._highest = max(self._highest, share.paid)
+
+    def fit(self, weight: int) -> None:
+        """Make the scale a multiple of ``weight``, so that every value stays whole."""
+        factor = weight // math.gcd(self._scale, weight)
+        if factor == 1:
+            return
+        self._scale *= factor
+        self._tick *= factor
+        self.floor *= factor
+        self._highest *= factor
+        for share in self._shares.values():
+            share.paid *= factor
+            share.turn *= factor
 
     # --- what happens ---
 
@@ -224,16 +237,3 @@ class Shares:
             if not share.held and not share.lanes and share.paid <= self.floor:
                 del self._shares[group]
         self._many = 2 * len(self._shares) + 1024
-
-    def _fit(self, weight: int) -> None:
-        """Make the scale a multiple of ``weight``, so that every value stays whole."""
-        factor = weight // math.gcd(self._scale, weight)
-        if factor == 1:
-            return
-        self._scale *= factor
-        self._tick *= factor
-        self.floor *= factor
-        self._highest *= factor
-        for share in self._shares.values():
-            share.paid *= factor
-            share.turn *= factor

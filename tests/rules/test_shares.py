@@ -357,6 +357,25 @@ def test_of_the_lanes_behind_an_open_gate_the_best_goes_first_after_other_accoun
     checked(yard)
 
 
+def test_groups_behind_one_gate_take_turns_after_a_group_of_another_weight_came() -> None:
+    yard = mill(slots=8, domains={"a": 1}, fair=True)
+
+    def turns(number: int) -> Counter[str | None]:
+        started: Counter[str | None] = Counter()
+        for _ in range(number):
+            started.update(ready.group for ready in yard.start())
+            yard.wait(1)
+            yard.finish(*[start.ready for start in yard.running.values()])
+        return started
+
+    yard.set_group("new", GroupPolicy(weight=7))
+    for group, first in (("red", 100), ("green", 200)):
+        yard.add(*[task(first + n, "a::one", group) for n in range(40)])
+    assert turns(12) == {"red": 6, "green": 6}
+    yard.add(task(1, "c::one", "new"), *[task(300 + n, "a::one", "blue") for n in range(40)])
+    assert turns(24) == {"red": 8, "green": 8, "blue": 8, "new": 1}
+
+
 def test_changing_weights_for_ever_keeps_nothing() -> None:
     yard = mill([task(1, "a::one", "red"), task(2, "b::one", "red")], slots=1, fair=True)
     for number in range(200):
