@@ -325,7 +325,7 @@ class Limits:
     def set_group(self, group: str, policy: GroupPolicy, now_ns: int) -> list[Gate]:
         """Another policy of a group holds from now on."""
         self.groups[group] = policy
-        self.shares.fit(policy.weight)  # not at its first task: what gates know of turns is in scale
+        self.shares.fit(policy.weight)  # not at its first task: gates remember turns in scale
         self.shares.is_fair = self._wants_fairness((*self.groups.values(), self.group_default))
         share = self.shares.find(group)
         wanted = (policy.weight, policy.min_slots)
