@@ -35,7 +35,9 @@ class AgingRule:
         if not self.is_on or base <= self.ceiling:
             return base, None
         aged = waited - self.grace
-        steps = aged // self.step if aged > 0 else 0
+        if aged < self.step:
+            return base, self.step - aged
+        steps = aged // self.step
         effective = base - steps
         if effective <= self.ceiling:
             return self.ceiling, None

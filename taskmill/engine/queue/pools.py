@@ -73,7 +73,7 @@ class Heap(Generic[T]):
             if key is None:
                 heappop(entries)
                 del counts[item]
-            elif key == entry[:-2]:
+            elif key < entry:  # it is how the entry begins
                 return item
             else:
                 entry = counts[item] = key + entry[-2:]
@@ -96,10 +96,11 @@ class Heap(Generic[T]):
 class Lanes:
     """The lanes of one group that are in one pool: most have one, which needs no heap."""
 
-    __slots__ = ("_pool", "heap", "one")
+    __slots__ = ("_pool", "heap", "one", "share")
 
     def __init__(self, pool: Pool, queue: LaneQueue) -> None:
         self._pool = pool
+        self.share = queue.share
         self.one = queue
         """The only one, which may have left the pool; of no account where there is a heap."""
         self.heap: Heap[LaneQueue] | None = None
@@ -142,8 +143,8 @@ class Pool:
         self._shares = shares
         self._lanes: dict[Share, Lanes] = {}
         self._urgent: Heap[LaneQueue] = Heap(self._urgent_key)
-        self._needy: Heap[Share] = Heap(self._need_of)
-        self._order: Heap[Share] = Heap(self._place_of)
+        self._needy: Heap[Lanes] = Heap(self._need_of)
+        self._order: Heap[Lanes] = Heap(self._place_of if gate is None else self._turn_of)
         self._now = 0
         self._many = _SLACK
         self._size = 0
@@ -180,32 +181,33 @@ class Pool:
             if len(self._lanes) > self._many:
                 self._lanes = {s: h for s, h in self._lanes.items() if h.first() is not None}
                 self._many = _SLACK + 2 * len(self._lanes)
-            self._lanes[queue.share] = Lanes(self, queue)
+            lanes = self._lanes[queue.share] = Lanes(self, queue)
             if self.gate is not None:
                 queue.share.turn = max(queue.share.turn, self._turn)
         else:
             lanes.push(queue)
         if self._shares.is_fair:
             if queue.share.min_slots:
-                self._needy.push(queue.share)
-            self._order.push(queue.share)
+                self._needy.push(lanes)
+            self._order.push(lanes)
         if queue.is_urgent:
             self._urgent.push(queue)
 
     def account_changed(self, share: Share) -> bool:
         """A group has used or been given back slot time; return whether it may have lanes here."""
-        if share not in self._lanes:
+        lanes = self._lanes.get(share)
+        if lanes is None:
             return False
         if share.min_slots:
-            self._needy.push(share)
-        entry = self._order.find(share)
+            self._needy.push(lanes)
+        entry = self._order.find(lanes)
         if (
             self.gate is not None
             or entry is None
             or entry[1]
             or entry[0] > self._shares.least_tick(share)
         ):
-            self._order.push(share)
+            self._order.push(lanes)
         return True
 
     def lanes(self) -> list[LaneQueue]:
@@ -240,26 +242,25 @@ class Pool:
     def _next_of_shares(self, *, raises_floor: bool) -> LaneQueue | None:
         """The first lane of the group that goes first."""
         order = self._order
-        while (share := order.peek()) is not None:
-            first = self._lanes[share].first()
+        while (lanes := order.peek()) is not None:
+            first = lanes.first()
             if first is not None:
-                tick = order.entries[0][0]
-                if raises_floor and tick > self._shares.floor_tick:
-                    self._shares.raise_floor(tick)
+                if raises_floor:
+                    self._shares.raise_floor(order.entries[0][0])
                 return first
-            del self._lanes[share]
+            del self._lanes[lanes.share]
         return None
 
-    def _first_of(self, share: Share) -> LaneQueue | None:
+    def _first_of(self, lanes: Lanes) -> LaneQueue | None:
         """The first lane of a group; one that has none is forgotten."""
-        first = self._lanes[share].first()
+        first = lanes.first()
         if first is None:
-            del self._lanes[share]
+            del self._lanes[lanes.share]
         return first
 
     def _first_of_any(self) -> LaneQueue | None:
-        for share in list(self._lanes):
-            first = self._first_of(share)
+        for lanes in list(self._lanes.values()):
+            first = self._first_of(lanes)
             if first is not None:
                 return first
         return None
@@ -269,30 +270,34 @@ class Pool:
     def _urgent_key(self, queue: LaneQueue, _: Entry) -> Key | None:
         return queue.key if queue.pool is self and queue.is_urgent else None
 
-    def _need_of(self, share: Share, _: Entry) -> tuple[float, str] | None:
-        return self._shares.need(share) if share in self._lanes else None
+    def _need_of(self, lanes: Lanes, _: Entry) -> tuple[float, str] | None:
+        return self._shares.need(lanes.share) if self._has(lanes) else None
 
-    def _place_of(self, share: Share, entry: Entry) -> tuple[float, ...] | None:
+    def _has(self, lanes: Lanes) -> bool:
+        return self._lanes.get(lanes.share) is lanes
+
+    def _place_of(self, lanes: Lanes, entry: Entry) -> tuple[float, ...] | None:
         """Groups that are level go by the fewest slots held, then by their best heads.
 
         A group is first met where it would be if it held nothing: most have left their slots by
         then, and need not be moved for that.
         """
-        lanes = self._lanes.get(share)
-        if lanes is None:
-            return None
         first = lanes.one if lanes.heap is None else lanes.heap.peek()
         key = first.key if first is not None and first.pool is self else None
         if key is None:
-            return _GONE
-        effective, ready_at, task = key
-        shares = self._shares
-        if self.gate is not None:
-            # all are level that its being closed has kept behind: they go by their turns first
-            tick, turn = shares.tick(share, self._now), shares.turn(share, self._now)
-            return tick, turn, share.held / share.weight, effective, ready_at, task
-        place = (shares.least_tick(share), 0.0, effective, ready_at, task)
+            return _GONE if self._has(lanes) else None
+        share, shares = lanes.share, self._shares
+        place = (shares.least_tick(share), 0.0) + key  # noqa: RUF005 - half the time
         if share.held and entry >= place:
-            tick = shares.tick(share, self._now)
-            return tick, share.held / share.weight, effective, ready_at, task
+            return (shares.tick(share, self._now), share.held / share.weight, *key)
         return place
+
+    def _turn_of(self, lanes: Lanes, _: Entry) -> tuple[float, ...] | None:
+        """The same among groups at a gate: level are all whom its being closed has kept behind,
+        and they go by their turns first."""
+        first = lanes.first()
+        key = None if first is None else first.key
+        if key is None:
+            return _GONE if self._has(lanes) else None
+        share, shares, now = lanes.share, self._shares, self._now
+        return (shares.tick(share, now), shares.turn(share, now), share.held / share.weight, *key)

@@ -358,7 +358,7 @@ class ReadyQueue:
             self._move(queue, self._open)
             return
         if before is not None and before <= queue.key:
-            if before != queue.key:
+            if queue.woken_by is not None and before != queue.key:
                 self._pass_on(queue)
             return
         queue.pool.push(queue)

@@ -21,9 +21,8 @@ from taskmill.store.sqlite.rows import pause_of, record_of
 from taskmill.store.sqlite.statements import MIGRATIONS, SQL
 
 CACHE_KIB = 8 * 1024
-"""How much of the file is kept in memory. The system keeps the rest, and each commit takes the
-longer the fuller this is: 0.2 ms with 32 MiB."""
-
+"""How much of the file is kept in memory. The system keeps the rest, and a commit that has split a
+page looks through all that is kept: 0.2 ms with 32 MiB."""
 
 PAGE = 2048
 """The bytes of a page of a new file. What starts in the order of shares is on pages far apart, and
