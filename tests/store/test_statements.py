@@ -554,6 +554,29 @@ def instructions(db: sqlite3.Connection, work: Callable[[], object]) -> int:
     return 100 * hundreds
 
 
+def test_a_row_keeps_its_length_while_its_task_runs_and_completes() -> None:
+    """One that grew would split its page, and most pages are full."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        opening.configure(db, durability="FULL")
+        opening.migrate(db)
+        batch.apply(db, [Submit(tuple(new_task(f"{n}") for n in range(800)))])
+        before = pages_in_use(db)
+        for first in range(1, 801, 16):
+            tasks = [TaskId(first + n) for n in range(16)]
+            batch.apply(db, [Claim(task, T0) for task in tasks])
+            records = [find(db, task) for task in tasks]
+            ends = [settle(record, Returned(None), now_ms=T0) for record in records if record]
+            batch.apply(db, ends)
+        assert pages_in_use(db) <= before
+
+
+def pages_in_use(db: sqlite3.Connection) -> int:
+    [count], [free] = (
+        db.execute(f"PRAGMA {what}").fetchone() for what in ("page_count", "freelist_count")
+    )
+    return int(count) - int(free)
+
+
 @pytest.mark.parametrize("scope", PauseScope)
 def test_a_pause_and_its_resume_write_one_row_however_many_tasks_wait(
     db: sqlite3.Connection, scope: PauseScope

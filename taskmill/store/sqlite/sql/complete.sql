@@ -1,7 +1,7 @@
 -- Runs that have returned, all at once: only those on record that were not told to stop, and whose
 -- end concerns nobody else. What a run does not change by that stays as its claim left it.
 UPDATE taskmill_tasks NOT INDEXED
-SET status = 'completed', finished_at_ms = ended.now_ms, result = ended.result
+SET status = 'completed', finished_at_ms = ended.now_ms, result = ended.result, spare = NULL
 FROM (
     SELECT
         json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS run,
