@@ -153,7 +153,7 @@ class Dispatcher:
         """A handler has stopped: its slot is free. ``is_whole``: it was not told to stop."""
         del self.starts[start.ready.id]
         self._limits.all.leave()
-        if start.lane.stage.is_alone:
+        if start.lane.is_alone:
             self._limits.all.is_taken_alone = False
         self.queue.release(start, self.now_ns(), is_whole=is_whole)
         if not self.starts:

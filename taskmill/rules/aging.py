@@ -25,7 +25,8 @@ class AgingRule:
         self.grace = aging.grace // MILLISECOND
         self.step = aging.step // MILLISECOND
         self.ceiling = aging.ceiling
-        self.urgent = aging.urgent if self.is_on else None
+        self.urgent = -1 if aging.urgent is None or not self.is_on else aging.urgent
+        """From this effective priority on it goes before all shares; -1: never."""
 
     def aged(self, base: int, waited: int) -> tuple[int, int | None]:
         """The priority after so many milliseconds of waiting, and after how many more it changes.

@@ -77,12 +77,11 @@ def plan(queue: Queue, slots: Slots, now_ns: int) -> list[Start]:
         woken_by = queue.woken_by()
         closed = lane.first_closed(now_ns)
         if closed is None:
-            is_alone = lane.stage.is_alone
-            if is_alone and slots.held:
+            if lane.is_alone and slots.held:
                 break  # what runs ends first
             starts.append(queue.take(now_ns))
             slots.enter(now_ns)
-            slots.is_taken_alone = is_alone
+            slots.is_taken_alone = lane.is_alone
             for toll in lane.tolls:
                 toll.enter(now_ns)
         else:

@@ -135,8 +135,9 @@ class LaneQueue:
         best: Key | None = None
         soonest: int | None = None
         for base, level in self.levels.items():
-            if level.window:
-                ready_at, task = level.window[0]
+            window = level.window
+            if window:
+                ready_at, task = window[0]
                 effective, change = aging.aged(base, age.waited(ready_at, now_ms))
                 key = (effective, ready_at, task)
                 if best is None or key < best:

@@ -347,18 +347,17 @@ class ReadyQueue:
                 self._ages.set(queue, self._now_ms + change)
         else:
             queue.find_head()
-        if queue.key is None:
+        key = queue.key
+        if key is None:
             self._move(queue, None)
             self._pass_on(queue)
             return
-        queue.is_urgent = queue.lane.is_urgent or (
-            aging.urgent is not None and queue.key[0] <= aging.urgent
-        )
+        queue.is_urgent = queue.lane.is_urgent or key[0] <= aging.urgent
         if queue.pool is None:
             self._move(queue, self._open)
             return
-        if before is not None and before <= queue.key:
-            if queue.woken_by is not None and before != queue.key:
+        if before is not None and before <= key:
+            if queue.woken_by is not None and before != key:
                 self._pass_on(queue)
             return
         queue.pool.push(queue)
