@@ -120,7 +120,7 @@ GATES = (
         measure=Trial(feed=_of(Grouped), options=ALL_GATES, max_concurrency=PLENTY).measure,
         floors=(PLAIN_DRAIN,),
         target=OfFloor(0.85),
-        target_n=20_000,
+        target_n=5000,
     ),
     *(
         Scenario(

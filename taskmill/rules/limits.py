@@ -78,12 +78,8 @@ class Lane:
     """Where its tasks run now: the executor of their kind or, while that is down, its fallback."""
     stage: Stage = Stage.EXECUTE
     """What its tasks do next; only the first part of their lives is under rates."""
-    is_alone: bool = attrs.field(init=False)
+    is_alone: bool = False
     """Whether they run while nothing else does."""
-
-    @is_alone.default
-    def _is_alone(self) -> bool:
-        return self.stage.is_alone
 
     def first_closed(self, now_ns: int) -> Gate | None:
         """The first gate that holds it; None when only the cap of the scheduler could."""
@@ -259,6 +255,7 @@ class Limits:
             group_gates=own,
             executor=place,
             stage=stage,
+            is_alone=stage.is_alone,
         )
 
     def _first_gates(self, kind: Kind) -> tuple[Gate, ...]:

@@ -344,9 +344,8 @@ class Oracle(Queue):
         limits = self.yard.limits
         effective = self.effective(ready)
         own = (effective, ready.ready_at_ms, ready.id)
-        if (limits.preempt_at is not None and ready.priority <= limits.preempt_at) or (
-            self.rule.urgent is not None and effective <= self.rule.urgent
-        ):
+        may_preempt = limits.preempt_at is not None and ready.priority <= limits.preempt_at
+        if may_preempt or effective <= self.rule.urgent:
             return (0, own)
         shares = limits.shares
         if not shares.is_fair:

@@ -55,7 +55,7 @@ def test_without_aging_nothing_changes() -> None:
     rule = AgingRule(None)
     assert rule.effective(255, 10**15) == 255
     assert rule.aged(255, 0) == (255, None)
-    assert rule.urgent is None
+    assert rule.urgent == -1
 
 
 def test_what_was_realtime_goes_before_what_has_aged() -> None:

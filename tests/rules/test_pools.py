@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from taskmill.engine.queue.heap import Heap
 from taskmill.engine.queue.lanes import Key, LaneQueue
-from taskmill.engine.queue.pools import Entry, Heap, Pool
+from taskmill.engine.queue.pools import Pool
 from taskmill.rules.gates import GateKind, Slots
 from taskmill.rules.shares import TICK, Share, Shares
 from tests.rules.mill import SECOND, limits_of
@@ -27,18 +28,12 @@ def lane_queue(share: Share, number: int) -> LaneQueue:
 # --- heaps ---------------------------------------------------------------------------------------
 
 
-def in_order(keys: Mapping[T, int | None]) -> Callable[[T, Entry], tuple[int, int] | None]:
-    """The key of an item of a heap: the number that ``keys`` has for it, if it has one.
+def in_order(keys: Mapping[T, int | None]) -> Callable[[T], tuple[int] | None]:
+    """The key of an item of a heap: the number that ``keys`` has for it, if it has one."""
 
-    It is said to be less, as long as no item is met for that.
-    """
-
-    def key(item: T, entry: Entry) -> tuple[int, int] | None:
+    def key(item: T) -> tuple[int] | None:
         number = keys.get(item)
-        if number is None:
-            return None
-        least, present = (number // 4, -1), (number // 4, number % 4)
-        return least if entry < least else present
+        return None if number is None else (number,)
 
     return key
 
