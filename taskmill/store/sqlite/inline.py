@@ -189,11 +189,6 @@ class Disk:
         """Whether a transaction is open."""
         return self._db.in_transaction
 
-    def rows(self) -> list[Row]:
-        """All tasks."""
-        every = _TOUCHED.partition("WHERE")[0] + "ORDER BY id"
-        return [Row(*row) for row in self._db.look(every)]
-
     def ties(self) -> list[tuple[int, int]]:
         """Who still waits for whom: dependents, and parents for what they joined."""
         unmet = "SELECT task, waits_for FROM main.taskmill_edges WHERE is_met = 0"
