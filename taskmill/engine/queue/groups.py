@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from taskmill.engine.queue.heap import SLACK, Entry, Heap
 from taskmill.engine.queue.lanes import Key, LaneQueue
 from taskmill.rules.shares import Share, Shares
-
-if TYPE_CHECKING:
-    from taskmill.engine.queue.pools import Pool
 
 Place: TypeAlias = tuple[float, ...]
 """What groups are ordered by."""
@@ -22,7 +19,7 @@ class Lanes:
 
     __slots__ = ("_pool", "entry", "heap", "one", "share")
 
-    def __init__(self, pool: Pool, queue: LaneQueue) -> None:
+    def __init__(self, pool: object, queue: LaneQueue) -> None:
         self._pool = pool
         self.share = queue.share
         self.one = queue
@@ -65,7 +62,7 @@ class Groups:
     lanes any more is forgotten when that is seen.
     """
 
-    def __init__(self, pool: Pool, shares: Shares, *, by_turns: bool) -> None:
+    def __init__(self, pool: object, shares: Shares, *, by_turns: bool) -> None:
         self._pool = pool
         self._shares = shares
         self._by_turns = by_turns
