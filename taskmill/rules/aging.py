@@ -25,7 +25,7 @@ class AgingRule:
         self.grace = aging.grace // MILLISECOND
         self.step = aging.step // MILLISECOND
         self.ceiling = aging.ceiling
-        self.urgent = -1 if aging.urgent is None or not self.is_on else aging.urgent
+        self.urgent = -1 if aging.urgent is None else aging.urgent
         """From this effective priority on it goes before all shares; -1: never."""
 
     def aged(self, base: int, waited: int) -> tuple[int, int | None]:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskmill.model.changes import Ready
+from taskmill.model.pauses import PauseScope
 from taskmill.model.sharing import GroupPolicy
 from taskmill.rules.shares import TICK, Share, Shares
 from tests.rules.mill import SECOND, Mill, checked, mill, task
@@ -355,6 +356,41 @@ def test_of_the_lanes_behind_an_open_gate_the_best_goes_first_after_other_accoun
     yard.finish(long, is_whole=False)
     yard.wait(0)
     checked(yard)
+
+
+def test_the_floor_stays_where_a_group_is_no_longer_expected_to_use_much() -> None:
+    """A group comes after a short task has ended, before the next decision sees what that means."""
+    yard = mill(slots=3, fair=True, groups={name: GroupPolicy() for name in "abcdex"})
+    yard.pause(PauseScope.GROUP, "z")
+    long, short = task(2, group="x"), task(3, group="d")
+    yard.add(task(1, group="z"), long)
+    yard.start()
+    yard.wait(1.5)
+    yard.finish(long, is_whole=False)
+    yard.add(short, task(4, group="a"), task(5, group="a"))
+    assert len(yard.start()) == 3
+    passed = task(6, group="b", at=905), task(8, group="e", at=950)
+    yard.add(passed[0], task(7, group="a", at=900), passed[1])
+    for ready in passed:
+        yard.cancel(ready)
+    yard.wait(0.001)
+    yard.finish(short)
+    floor = yard.limits.shares.floor
+    yard.add(task(9, group="c", at=1002))
+    assert yard.limits.shares.floor == floor, "a is at 2 ms, not at the 2 s it was expected to use"
+
+
+def test_groups_that_come_and_go_at_a_gate_leave_nothing_there() -> None:
+    yard = mill(slots=4, domains={"a": 1}, fair=True)
+    for number in range(300):
+        yard.add(task(number + 1, "a::one", f"g{number}", at=yard.now_ms))
+        yard.start()
+        if number > 8:
+            yard.wait(0.01)
+            yard.finish(*[start.ready for start in yard.running.values()])
+            yard.start()
+    [pool] = yard.queue._parked.values()
+    assert len(pool._gates) < 40
 
 
 def test_groups_behind_one_gate_take_turns_after_a_group_of_another_weight_came() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from taskmill.engine.queue.heap import SLACK, Entry, Heap
 from taskmill.engine.queue.lanes import Key, LaneQueue
 from taskmill.rules.shares import Share, Shares
 
-Place: TypeAlias = tuple[float, ...]
+Place: TypeAlias = tuple[Any, ...]
 """What groups are ordered by."""
 
 
@@ -26,7 +26,7 @@ class Lanes:
         """The only one, which may have left the pool; of no account where there is a heap."""
         self.heap: Heap[LaneQueue] | None = None
         self.entry: Entry | None = None
-        """Its entry in the order of the groups."""
+        """Its entry in the order of the groups, where shares are on."""
 
     def push(self, queue: LaneQueue) -> None:
         """A lane has a new key, or came in."""
@@ -57,8 +57,8 @@ class Lanes:
 class Groups:
     """The groups of one pool, by the order of shares.
 
-    A group has one entry that counts, under a place that is no later than its own: it is put right
-    when it is met there, and has to be ranked again only where it may go sooner. One that has no
+    A group has one entry that counts, under a place that may be earlier than its own: it is put
+    right when it is met there, and has to be ranked again where it may go sooner. One that has no
     lanes any more is forgotten when that is seen.
     """
 
@@ -75,6 +75,8 @@ class Groups:
         self._turn = 0
         self.now = 0
         """The time of the monotonic clock, in nanoseconds, at which they are compared."""
+        self.tick = 0
+        """That of the group that was `first` when it was last asked for."""
 
     def put(self, queue: LaneQueue) -> Lanes:
         """A lane of the pool has a new key, or came in; return all lanes of its group."""
@@ -140,16 +142,12 @@ class Groups:
                 self.forget(lanes)
                 continue
             place = self._place(lanes.share, key, entry)
-            if place < entry:  # it is how the entry begins
+            if place < entry:  # it is how the entry begins, or it may go sooner by now
+                self.tick = place[0]
                 return queue
             lanes.entry = place + entry[-2:]
             heapreplace(entries, lanes.entry)
         return None
-
-    @property
-    def tick(self) -> int:
-        """That of the group that is first."""
-        return int(self._entries[0][0])
 
     def forget(self, lanes: Lanes) -> None:
         """A group has no lanes here any more."""

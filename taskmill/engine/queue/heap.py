@@ -12,7 +12,7 @@ Entry: TypeAlias = tuple[Any, ...]
 """Of a heap: the parts of a key, a number that no other entry has, and what it is the key of."""
 
 SLACK = 64
-"""How many entries that do not count are kept in any case."""
+"""How much of what does not count any more is kept in any case."""
 
 
 class Heap(Generic[T]):
@@ -59,7 +59,7 @@ class Heap(Generic[T]):
             if key is None:
                 heappop(entries)
                 del counts[item]
-            elif key < entry:  # it is how the entry begins
+            elif key < entry:  # it is how the entry begins, or smaller by now
                 return item
             else:
                 entry = counts[item] = key + entry[-2:]

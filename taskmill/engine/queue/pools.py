@@ -40,6 +40,9 @@ class Pool:
         self._size -= 1
         if self.gate is not None:
             self._gates.subtract(queue.lane.gates)
+            for gate in queue.lane.gates:
+                if not self._gates[gate]:
+                    del self._gates[gate]
 
     @property
     def is_empty(self) -> bool:

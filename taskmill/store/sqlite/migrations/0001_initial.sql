@@ -60,8 +60,8 @@ CREATE TABLE taskmill_tasks (
     io             TEXT,
     is_linked      INTEGER NOT NULL DEFAULT 0 CHECK (is_linked IN (0, 1)),
     earlier_children INTEGER NOT NULL DEFAULT 0,
-    -- As long as what is yet to come: two times and a longer status. So a row keeps its length while
-    -- its task runs and completes; one that grew would split its page, and most pages are full.
+    -- As long as what is yet to come: two times and a longer status. So most rows keep their length
+    -- while their tasks run and complete; one that grew would split its page, which mostly is full.
     spare          BLOB    DEFAULT x'0000000000000000000000000000',
     CHECK (is_replaced = 0 OR finished_at_ms IS NOT NULL),
     CHECK (CASE status
