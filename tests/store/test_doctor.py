@@ -200,6 +200,27 @@ async def test_damaged_pages_are_a_problem_without_a_traceback(path: Path) -> No
     assert "\n" not in findings["integrity"].sentence
 
 
+async def test_whichever_page_is_damaged_is_told_without_a_traceback(
+    path: Path, tmp_path: Path
+) -> None:
+    """A page of the schema, too: SQLite believes what it says of the length of a row."""
+    await stopped(path, count=50)
+    content = path.read_bytes()
+    told, lost = 0, 0
+    places = [*range(PAGE, len(content), PAGE), *range(PAGE + 100, len(content), PAGE)]
+    for start in places:
+        damaged = bytearray(content)
+        damaged[start : start + 800] = b"\xff" * 800
+        path.write_bytes(damaged)
+        told += (await found(path))["integrity"].severity is Severity.PROBLEM
+        try:
+            await back_up(path, tmp_path / f"{start}.db")
+        except StoreError:
+            lost += 1
+    assert told > len(places) / 2, "in some the place holds nothing"
+    assert lost, "where it is a page of an index, the copy is sound"
+
+
 async def test_a_torn_first_page_and_a_cut_file_are_problems(path: Path) -> None:
     await stopped(path, count=300)
     content = path.read_bytes()

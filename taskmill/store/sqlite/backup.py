@@ -55,7 +55,7 @@ def _verify(destination: Path) -> None:
         with sqlite3.connect(destination) as copy:
             found = [str(line) for (line,) in copy.execute("PRAGMA integrity_check(1)")]
         copy.close()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, MemoryError) as error:
         raise StoreError(f"{destination}: the copy cannot be read: {error}") from error
     if found != ["ok"]:
         raise StoreError(f"{destination}: the copy is damaged, as the database is: {found[0]}")

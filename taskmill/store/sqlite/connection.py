@@ -20,6 +20,8 @@ BUSY_SECONDS = 5.0
 _DAMAGED = "the file is damaged; restore it from a backup"
 _UNREADABLE = "the file is damaged, or the disk cannot be read; look at it, or restore a backup"
 """SQLite calls a file damaged also where the system could not read it."""
+_NO_MEMORY = "there is not enough memory; if the machine has some left, the file is damaged"
+"""What a damaged page says the length of a row is, SQLite asks the system for."""
 
 
 class Port:
@@ -43,13 +45,15 @@ class Port:
         return cls(name, connection)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` on the connection's thread; its sqlite3.Error becomes a StoreError."""
+        """Run ``work`` on the connection's thread; what SQLite raises becomes a StoreError."""
         try:
             return await run_on(self._connection, work)
         except sqlite3.Error as error:
             raise store_error(self._name, error) from error
         except UnicodeDecodeError as error:
             raise StoreError(f"{self._name}: {_DAMAGED} ({error})") from error
+        except MemoryError as error:
+            raise StoreError(f"{self._name}: {_NO_MEMORY}") from error
         except (OverflowError, UnicodeError) as error:
             raise StoreError(f"{self._name}: no value that SQLite can hold: {error}") from error
 
