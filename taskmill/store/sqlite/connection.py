@@ -20,8 +20,11 @@ BUSY_SECONDS = 5.0
 _DAMAGED = "the file is damaged; restore it from a backup"
 _UNREADABLE = "the file is damaged, or the disk cannot be read; look at it, or restore a backup"
 """SQLite calls a file damaged also where the system could not read it."""
-_NO_MEMORY = "there is not enough memory; if the machine has some left, the file is damaged"
-"""What a damaged page says the length of a row is, SQLite asks the system for."""
+_NO_MEMORY = (
+    "there is not enough memory; if the machine has some left, the file is damaged: restore it "
+    "from a backup"
+)
+"""SQLite asks for as much as a row is long by what its page says, damaged or not."""
 
 
 class Port:
